@@ -1,0 +1,56 @@
+"""The model as a graph, on onnx-graphsurgeon: load, edit safely, check, save.
+
+The only room that knows graphsurgeon's internals.
+"""
+
+from onnxq.graph.editing import (
+    bound_constant,
+    is_output,
+    only_reader,
+    producer,
+    remove_dead_nodes,
+    remove_nodes,
+    replace_uses,
+    set_input,
+    take_output,
+)
+from onnxq.graph.elements import Constant, Node, Tensor, Variable, constant, read
+from onnxq.graph.exporting import bodies
+from onnxq.graph.importing import Graph
+from onnxq.graph.invariants import check_invariants
+from onnxq.graph.model import Model
+from onnxq.graph.opset import convert_opset
+from onnxq.graph.ordering import sort
+from onnxq.graph.reading import Source, load
+from onnxq.graph.types import TensorType, infer_types
+from onnxq.graph.writing import atomic_file, save
+
+__all__ = [
+    "Constant",
+    "Graph",
+    "Model",
+    "Node",
+    "Source",
+    "Tensor",
+    "TensorType",
+    "Variable",
+    "atomic_file",
+    "bodies",
+    "bound_constant",
+    "check_invariants",
+    "constant",
+    "convert_opset",
+    "infer_types",
+    "is_output",
+    "load",
+    "only_reader",
+    "producer",
+    "read",
+    "remove_dead_nodes",
+    "remove_nodes",
+    "replace_uses",
+    "save",
+    "set_input",
+    "sort",
+    "take_output",
+]

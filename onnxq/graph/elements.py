@@ -1,0 +1,221 @@
+"""Nodes and tensors: onnx-graphsurgeon's, with identity as their equality.
+
+graphsurgeon compares tensors by name and nodes field by field. Its two-way links are
+kept with ``list.remove``, so that deep comparison makes removal quadratic and, with two
+twins, removes the wrong one. Identity is both correct and fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx_graphsurgeon.ir.tensor import LazyValues
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from onnxq.errors import ModelError
+
+# graphsurgeon prints its warnings to stdout, which belongs to results.
+G_LOGGER.severity = G_LOGGER.CRITICAL
+
+
+class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type information
+    """A constant's value as it lies in the file; nothing is read until `load` is called.
+
+    Attributes:
+        tensor: The TensorProto or SparseTensorProto of the file.
+        base_directory: Where external data lies.
+        shape: The dimensions.
+        dtype: The numpy (or ml_dtypes) element type.
+    """
+
+    def __init__(
+        self,
+        tensor: onnx.TensorProto | onnx.SparseTensorProto,
+        base_directory: Path | None = None,
+    ) -> None:
+        self.tensor = tensor
+        self.base_directory = base_directory
+        values = tensor.values if isinstance(tensor, onnx.SparseTensorProto) else tensor
+        self.shape = tuple(tensor.dims)
+        self.dtype = element_type(values.data_type)
+        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def load(self) -> NDArray[Any]:
+        """Read the value. The array may be a read-only view of the file: never write to it."""
+        if isinstance(self.tensor, onnx.SparseTensorProto):
+            return _densify(self.tensor)
+        if self.tensor.data_location == onnx.TensorProto.EXTERNAL:
+            return _load_external(self.tensor, self.base_directory)
+        return numpy_helper.to_array(self.tensor)
+
+
+class Node(gs.Node):  # type: ignore[misc]
+    """An operation. `source` is the NodeProto it was read from, None for a new node."""
+
+    op: str
+    name: str
+    domain: str | None
+    attrs: dict[str, Any]
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        op: str,
+        name: str,
+        inputs: list[Tensor],
+        outputs: list[Tensor],
+        attrs: dict[str, Any] | None = None,
+        domain: str | None = None,
+        source: onnx.NodeProto | None = None,
+    ) -> None:
+        self.source = source
+        self.given_name: str | None = None
+        super().__init__(op, name, attrs or {}, inputs, outputs, domain)
+
+    @property
+    def standard(self) -> bool:
+        """Whether the operator belongs to ONNX itself."""
+        return self.domain in (None, "", "ai.onnx")
+
+
+class Variable(gs.Variable):  # type: ignore[misc]
+    """A tensor known only at run time. `source` is the ValueInfoProto that declared it."""
+
+    name: str
+    dtype: np.dtype[Any] | None
+    shape: tuple[int | str | None, ...] | None
+    inputs: list[Node]
+    outputs: list[Node]
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        name: str,
+        dtype: np.dtype[Any] | None = None,
+        shape: tuple[int | str | None, ...] | None = None,
+        source: onnx.ValueInfoProto | None = None,
+    ) -> None:
+        self.source = source
+        super().__init__(name, dtype, shape)
+
+    def forget_shape(self) -> None:
+        """Drop a shape that an edit made stale; it is inferred again when needed."""
+        self.shape = None
+
+
+class Constant(gs.Constant):  # type: ignore[misc]
+    """A tensor known beforehand.
+
+    `overridable` says that the value is only the default of a graph input: whoever runs
+    the model may replace it, so no pass may rely on it.
+    """
+
+    name: str
+    inputs: list[Node]
+    outputs: list[Node]
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, name: str, values: NDArray[Any] | Stored, *, overridable: bool = False
+    ) -> None:
+        self.overridable = overridable
+        super().__init__(name, values)
+
+    @property
+    def stored(self) -> NDArray[Any] | Stored:
+        """The value without reading it."""
+        value: NDArray[Any] | Stored = self._values
+        return value
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+Tensor: TypeAlias = Variable | Constant
+
+
+def element_type(onnx_type: int) -> np.dtype[Any]:
+    """The numpy type of an ONNX element type.
+
+    Raises:
+        ModelError: if this version of onnx does not know the type.
+    """
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(onnx_type))
+    except KeyError as error:
+        raise ModelError(
+            f"unknown ONNX element type {onnx_type}",
+            why="the file was probably written by a newer ONNX",
+            remedy="upgrade the onnx package",
+        ) from error
+
+
+def constant(name: str, value: NDArray[Any] | np.generic) -> Constant:
+    """A new constant. Sub-byte and 8-bit float types (ml_dtypes) are packed when written."""
+    return Constant(name, np.asarray(value))
+
+
+def read(tensor: Constant) -> NDArray[Any]:
+    """The value of a constant, without keeping a second copy of it alive.
+
+    The array may be read-only; copy it before changing it.
+    """
+    value = tensor.stored
+    return value.load() if isinstance(value, Stored) else value
+
+
+def _load_external(tensor: onnx.TensorProto, base_directory: Path | None) -> NDArray[Any]:
+    """Map external data into memory; types narrower than a byte are unpacked by onnx."""
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    directory = (base_directory or Path()).resolve()
+    path = (directory / fields.get("location", "")).resolve()
+    if not path.is_relative_to(directory) or not path.is_file():
+        raise ModelError(
+            "external data cannot be read",
+            where=f"tensor '{tensor.name}'",
+            why=f"no file '{fields.get('location', '')}' beside the model in {directory}",
+            remedy="keep the data file in the model's folder",
+        )
+    dtype = element_type(tensor.data_type)
+    shape = tuple(tensor.dims)
+    count = int(np.prod(shape, dtype=np.int64))
+    if dtype.kind == "V" or dtype.itemsize == 1 or count == 0:
+        # May be packed (int4): onnx knows the layouts.
+        return numpy_helper.to_array(tensor, base_dir=str(directory))
+    offset = int(fields.get("offset", 0))
+    if path.stat().st_size < offset + count * dtype.itemsize:
+        raise ModelError(
+            "external data is truncated",
+            where=f"tensor '{tensor.name}'",
+            why=f"{path.name} ends before byte {offset + count * dtype.itemsize}",
+            remedy="copy the file again",
+        )
+    return np.memmap(path, dtype, "r", offset, shape)
+
+
+def _densify(sparse: onnx.SparseTensorProto) -> NDArray[Any]:
+    """Spread a sparse tensor (indices [NNZ] linear or [NNZ, rank]) over zeros."""
+    values = numpy_helper.to_array(sparse.values)
+    indices = numpy_helper.to_array(sparse.indices)
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim == 1:
+        dense.reshape(-1)[indices] = values
+    else:
+        dense[tuple(indices.T)] = values
+    return dense

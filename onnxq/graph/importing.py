@@ -1,0 +1,177 @@
+"""GraphProto → graphsurgeon graph, without losing anything.
+
+What the editing layer has no place for stays in the protos, which every element remembers
+as its `source`; `exporting` starts from them.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+import onnx
+import onnx_graphsurgeon as gs
+from google.protobuf.message import Message
+from onnx import AttributeProto
+
+from onnxq.graph.attributes import decode
+from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, element_type
+
+Scope = MutableMapping[str, Tensor]
+
+
+class Graph(gs.Graph):  # type: ignore[misc]
+    """A graph or subgraph body.
+
+    Attributes:
+        source: The GraphProto's own fields (name, documentation, metadata, annotations …);
+            nodes, tensors, inputs and outputs live in the graph.
+        initializers: The constants stored in this graph, by name, in file order.
+        spare: Names of those that nothing read when the file was loaded; they are kept.
+    """
+
+    nodes: list[Node]
+    inputs: list[Variable]
+    outputs: list[Tensor]
+
+    def __init__(self, source: onnx.GraphProto, opset: int) -> None:
+        super().__init__(opset=opset, name=source.name, doc_string=source.doc_string)
+        self.source = source
+        self.initializers: dict[str, Constant] = {}
+        self.spare: frozenset[str] = frozenset()
+
+
+def import_graph(
+    proto: onnx.GraphProto,
+    *,
+    opset: int,
+    ir_version: int,
+    base_directory: Path | None = None,
+    outer: Scope | None = None,
+) -> Graph:
+    """Build the editable graph of `proto`, which is referenced, not copied.
+
+    Args:
+        proto: The graph as read from a file.
+        opset: Version of the default operator set.
+        ir_version: Before 4, initializers had to be listed as inputs; from 4 on, such a
+            listing makes them defaults that a caller may override.
+        base_directory: The folder of external data.
+        outer: Tensors of the enclosing graph, visible to a body.
+    """
+    graph = Graph(_own_fields(proto), opset)
+    scope: Scope = ChainMap({}, outer if outer is not None else {})
+    listed = {value.name for value in proto.input} if ir_version >= 4 else set()
+    for name, stored in _initializers(proto, base_directory):
+        tensor = Constant(name, stored, overridable=name in listed)
+        graph.initializers[name] = scope[name] = tensor
+    graph.inputs = [
+        _declare(scope, value) for value in proto.input if value.name not in graph.initializers
+    ]
+    for value in proto.value_info:
+        if value.name not in graph.initializers:
+            _declare(scope, value)
+    declared = [_declare_output(scope, value) for value in proto.output]
+    graph.nodes = [
+        _import_node(node, scope, opset, ir_version, base_directory) for node in proto.node
+    ]
+    graph.outputs = declared
+    graph.spare = frozenset(name for name, c in graph.initializers.items() if not c.outputs)
+    return graph
+
+
+def _own_fields(proto: onnx.GraphProto) -> onnx.GraphProto:
+    """Everything of a graph but its nodes and weights.
+
+    The listing of inputs stays: it says which initializers are overridable.
+    """
+    own = onnx.GraphProto()
+    copy_fields(proto, own, skip={"node", "initializer", "sparse_initializer"})
+    return own
+
+
+def copy_fields(source: Message, target: Message, skip: set[str]) -> None:
+    """Copy the fields that are set, but for those in `skip`, which may be large."""
+    for field, value in source.ListFields():
+        if field.name in skip:
+            continue
+        if field.is_repeated:
+            getattr(target, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(target, field.name).CopyFrom(value)
+        else:
+            setattr(target, field.name, value)
+
+
+def _initializers(
+    proto: onnx.GraphProto, base_directory: Path | None
+) -> Iterator[tuple[str, Stored]]:
+    for tensor in proto.initializer:
+        yield tensor.name, Stored(tensor, base_directory)
+    for sparse in proto.sparse_initializer:
+        yield sparse.values.name, Stored(sparse, base_directory)
+
+
+def _declare(scope: Scope, value: onnx.ValueInfoProto) -> Variable:
+    """A variable of this graph's own scope; a second declaration adds what the first lacks."""
+    local = scope.maps[0] if isinstance(scope, ChainMap) else scope
+    known = local.get(value.name)
+    if isinstance(known, Variable):
+        return known
+    variable = Variable(value.name, *declared_type(value), source=value)
+    scope[value.name] = variable
+    return variable
+
+
+def _declare_output(scope: Scope, value: onnx.ValueInfoProto) -> Tensor:
+    """A graph output may be a constant, an input, or (in bodies) a tensor of the outer graph."""
+    known = scope.get(value.name)
+    if isinstance(known, Constant):
+        return known
+    return _declare(scope, value)
+
+
+def declared_type(
+    value: onnx.ValueInfoProto,
+) -> tuple[onnx.TensorProto.DataType | None, tuple[int | str | None, ...] | None]:
+    """Element type and shape of a declaration; None where it says nothing."""
+    if not value.type.HasField("tensor_type"):
+        return None, None
+    tensor = value.type.tensor_type
+    dtype = element_type(tensor.elem_type) if tensor.elem_type else None
+    if not tensor.HasField("shape"):
+        return dtype, None
+    return dtype, tuple(
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim
+    )
+
+
+def _import_node(
+    proto: onnx.NodeProto, scope: Scope, opset: int, ir_version: int, base_directory: Path | None
+) -> Node:
+    def tensor(name: str, space: Scope) -> Tensor:
+        if not name:
+            return Variable("")
+        if name not in space:
+            scope[name] = Variable(name)
+        return space[name]
+
+    local = scope.maps[0] if isinstance(scope, ChainMap) else scope
+    attributes = {
+        a.name: import_graph(
+            a.g, opset=opset, ir_version=ir_version, base_directory=base_directory, outer=scope
+        )
+        if a.type == AttributeProto.GRAPH and not a.ref_attr_name
+        else decode(a)
+        for a in proto.attribute
+    }
+    return Node(
+        proto.op_type,
+        proto.name,
+        [tensor(name, scope) for name in proto.input],
+        [tensor(name, local) for name in proto.output],
+        attributes,
+        proto.domain if proto.HasField("domain") else None,
+        source=proto,
+    )

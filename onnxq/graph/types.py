@@ -1,0 +1,63 @@
+"""Types and shapes of inner tensors: onnx's shape inference, taken for what it can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from onnxq.graph.elements import Constant
+from onnxq.graph.exporting import ConstantProto, inline_constant
+from onnxq.graph.importing import declared_type
+from onnxq.graph.model import Model
+
+Shape: TypeAlias = tuple[int | str | None, ...]
+TensorType: TypeAlias = tuple[np.dtype[Any] | None, Shape | None]
+
+_KEEP_VALUE_UNDER = 4096
+"""Bytes up to which a constant's value is shown to shape inference (shapes, axes, pads)."""
+
+
+def without_weights(tensor: Constant) -> ConstantProto:
+    """The proto of a constant; a large one says its type and shape only."""
+    stored = tensor.stored
+    if stored.nbytes <= _KEEP_VALUE_UNDER or stored.dtype == object:
+        return inline_constant(tensor)
+    stub = onnx.TensorProto(
+        name=tensor.name,
+        data_type=helper.np_dtype_to_tensor_dtype(stored.dtype),
+        dims=stored.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    stub.external_data.add(key="location", value="unloaded")
+    return stub
+
+
+def infer_types(model: Model) -> Mapping[str, TensorType]:
+    """Element type and shape of every tensor of the main graph that inference can tell.
+
+    Declared types are used; a declared type that contradicts inference does not stop it.
+    Where inference fails, the declarations alone are returned: a plan must do without.
+    """
+    declared: dict[str, TensorType] = {
+        name: (t.dtype, t.shape) for name, t in model.variables.items()
+    }
+    try:
+        proto = onnx.shape_inference.infer_shapes(
+            model.to_proto(without_weights), data_prop=True
+        )
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return declared
+    graph = proto.graph
+    inferred = {
+        value.name: declared_type(value) for value in (*graph.value_info, *graph.output)
+    }
+    for name, (dtype, shape) in declared.items():
+        found_dtype, found_shape = inferred.get(name, (None, None))
+        # A producer's declared output shape may be wrong; inference recomputes it.
+        inferred[name] = (found_dtype or dtype, found_shape if found_shape is not None else shape)
+    inferred.update((c.name, (c.stored.dtype, c.stored.shape)) for c in model.constants)
+    return inferred

@@ -1,0 +1,134 @@
+"""Save a model atomically: the target is either the old file or the whole new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from onnxq.errors import OutputError
+from onnxq.graph.elements import Constant, Stored, read
+from onnxq.graph.exporting import inline_constant
+from onnxq.graph.model import Model, is_stored_externally
+
+PROTOBUF_LIMIT = 2**31 - 1
+"""Bytes a protobuf message may have."""
+
+_EXTERNAL_FROM = 1024
+"""Smaller tensors stay in the model file: shape inference and readers want to see them."""
+
+_ALIGNMENT = 64
+"""Offsets are multiples of this, so that engines can map the weights directly."""
+
+
+def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | None = None) -> Path:
+    """Write a model file, and beside it `NAME.data` if the weights are kept apart.
+
+    Args:
+        model: The model.
+        path: The file to write; an existing one is replaced in one step.
+        external_data: Keep the weights in a file of their own. None: only if the model would
+            pass protobuf's limit of 2 GB, or came with external data.
+
+    Raises:
+        OutputError: if the folder is missing, not writable, or full. Nothing is left behind.
+    """
+    target = Path(path)
+    if external_data is None:
+        external_data = model.stored_bytes() > PROTOBUF_LIMIT * 0.95 or any(
+            is_stored_externally(c) for c in model.constants
+        )
+    try:
+        if external_data:
+            _save_external(model, target)
+        else:
+            with atomic_file(target) as file:
+                file.write(model.to_proto(_embedded).SerializeToString(deterministic=True))
+    except OSError as error:
+        raise OutputError(
+            "cannot be written",
+            where=str(target),
+            why=error.strerror or str(error),
+            remedy="free some space or choose another place; nothing was changed",
+        ) from error
+    return target
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name only when it is complete and on the disk.
+
+    Leaves nothing behind on any exception, an interrupt among them.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; not every system can open folders."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _embedded(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
+    """The proto with its value inside, wherever it lay before."""
+    if is_stored_externally(tensor):
+        return numpy_helper.from_array(np.asarray(read(tensor)), tensor.name)
+    return inline_constant(tensor)
+
+
+def _save_external(model: Model, target: Path) -> None:
+    data = target.with_name(target.name + ".data")
+    with atomic_file(target) as model_file, atomic_file(data) as data_file:
+
+        def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
+            if tensor.stored.nbytes < _EXTERNAL_FROM or _is_sparse(tensor):
+                return _embedded(tensor)
+            return _write_apart(tensor, data_file, data.name)
+
+        model_file.write(model.to_proto(write).SerializeToString(deterministic=True))
+
+
+def _is_sparse(tensor: Constant) -> bool:
+    stored = tensor.stored
+    return isinstance(stored, Stored) and isinstance(stored.tensor, onnx.SparseTensorProto)
+
+
+def _write_apart(tensor: Constant, file: IO[bytes], location: str) -> onnx.TensorProto:
+    """Append the value to the data file; return a proto that points there."""
+    value = read(tensor)
+    if value.dtype == object:
+        return numpy_helper.from_array(value, tensor.name)
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    if value.dtype.name in ("int4", "uint4", "int2", "uint2", "float4_e2m1fn"):
+        content: bytes | memoryview = numpy_helper.from_array(value, tensor.name).raw_data
+    else:
+        content = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+    proto = onnx.TensorProto(name=tensor.name, data_type=kind, dims=value.shape)
+    proto.data_location = onnx.TensorProto.EXTERNAL
+    for key, entry in (("location", location), ("offset", file.tell()), ("length", len(content))):
+        proto.external_data.add(key=key, value=str(entry))
+    file.write(content)
+    return proto

@@ -1,0 +1,31 @@
+"""Number formats: integer types, granularities, schemes, scales, and the arithmetic on them.
+
+Pure numpy, bit-exact with ONNX's QuantizeLinear and DequantizeLinear.
+"""
+
+from onnxq.quant.arithmetic import dequantize, quantize
+from onnxq.quant.bias import BiasQParams, bias_qparams, quantize_bias
+from onnxq.quant.choose import choose_qparams, qparams_of
+from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
+from onnxq.quant.mse import mse_qparams
+from onnxq.quant.qparams import QParams
+from onnxq.quant.qtype import QType
+from onnxq.quant.scheme import Scheme
+
+__all__ = [
+    "BiasQParams",
+    "Granularity",
+    "PerBlock",
+    "PerChannel",
+    "PerTensor",
+    "QParams",
+    "QType",
+    "Scheme",
+    "bias_qparams",
+    "choose_qparams",
+    "dequantize",
+    "mse_qparams",
+    "qparams_of",
+    "quantize",
+    "quantize_bias",
+]
