@@ -15,12 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import image_models
+import text_models
 from model_cache import Cache, Case
 
 DEFAULT_CACHE = Path(__file__).resolve().parent.parent / ".cache" / "models"
 
 BUILDERS: dict[str, Callable[[Cache], Case]] = {
     "efficientnet_lite0": image_models.efficientnet_lite0,
+    "minilm": text_models.minilm,
+    "magika": text_models.magika,
+    "minilm_sentiment": text_models.minilm_sentiment,
     "centerface": image_models.centerface,
 }
 

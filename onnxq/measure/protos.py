@@ -52,11 +52,6 @@ class ConstantTensor:
         """Number of elements, zeros of a sparse tensor included."""
         return element_count(self.shape)
 
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes the value takes in the file, without names and framing."""
-        return sum(_tensor_bytes(tensor) for tensor in self.stored)
-
     def value(self, base_directory: Path | None) -> NDArray[Any]:
         """The stored elements: dense values, or only the non-zero ones of a sparse tensor.
 
@@ -189,6 +184,19 @@ def element_count(shape: tuple[int, ...]) -> int:
     return count
 
 
+def tensor_bytes(tensor: TensorProto) -> int:
+    """Bytes of a tensor's value without name and framing; sub-byte types count packed."""
+    if tensor.data_type == TensorProto.STRING:
+        return sum(len(text) for text in tensor.string_data)
+    count = element_count(tuple(tensor.dims))
+    bits = _SUB_BYTE_BITS.get(tensor.data_type)
+    if bits is not None:
+        return (count * bits + 7) // 8
+    if tensor.data_type not in TensorProto.DataType.values():
+        return len(tensor.raw_data)
+    return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
 def _nested_graphs(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     for node in graph.node:
@@ -206,15 +214,3 @@ def _with_body(node: NodeProto) -> Iterator[NodeProto]:
 def _sparse_constant(name: str, sparse: onnx.SparseTensorProto) -> ConstantTensor:
     dtype = sparse.values.data_type
     return ConstantTensor(name, dtype, tuple(sparse.dims), (sparse.values, sparse.indices))
-
-
-def _tensor_bytes(tensor: TensorProto) -> int:
-    if tensor.data_type == TensorProto.STRING:
-        return sum(len(text) for text in tensor.string_data)
-    count = element_count(tuple(tensor.dims))
-    bits = _SUB_BYTE_BITS.get(tensor.data_type)
-    if bits is not None:
-        return (count * bits + 7) // 8
-    if tensor.data_type not in TensorProto.DataType.values():
-        return len(tensor.raw_data)
-    return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxq.errors import ModelError
-from onnxq.measure.protos import ModelSource, constants, dtype_name, load_proto
+from onnxq.measure.protos import ModelSource, constants, dtype_name, load_proto, tensor_bytes
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,9 @@ def bytes_by_dtype(source: ModelSource) -> dict[str, int]:
     """
     totals: Counter[str] = Counter()
     for tensor in constants(load_proto(source)):
-        for stored in tensor.stored[1:]:
-            totals[dtype_name(stored.data_type)] += _index_bytes(stored)
-        totals[dtype_name(tensor.dtype)] += tensor.stored_bytes - sum(
-            _index_bytes(stored) for stored in tensor.stored[1:]
-        )
+        for stored in tensor.stored:
+            totals[dtype_name(stored.data_type)] += tensor_bytes(stored)
     return dict(totals.most_common())
-
-
-def _index_bytes(indices: TensorProto) -> int:
-    """Bytes of a sparse tensor's indices, which the format fixes as int64."""
-    count = 1
-    for dimension in indices.dims:
-        count *= dimension
-    return count * 8
 
 
 def _external_locations(model: onnx.ModelProto) -> Iterator[str]:

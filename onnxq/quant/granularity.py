@@ -133,7 +133,8 @@ class PerBlock:
     def ungroup(self, array: Array, shape: Shape) -> Array:
         """The grouped array back in its original shape; a copy only where blocks were filled."""
         axis = _axis(self.axis, len(shape))
-        flat = array.reshape(*shape[:axis], -1 if array.size else 0, *shape[axis + 1 :])
+        length = array.shape[axis] * array.shape[axis + 1]
+        flat = array.reshape(*shape[:axis], length, *shape[axis + 1 :])
         if flat.shape == shape:
             return flat
         return np.ascontiguousarray(flat[(slice(None),) * axis + (slice(shape[axis]),)])

@@ -94,5 +94,6 @@ def _squared_error(rows: Float32, qparams: QParams) -> Float64:
             np.subtract(out, zero_point[part], out=out)
             np.multiply(out, scale[part], out=out)
             np.subtract(out, tile, out=out)
-            error[part] += np.einsum("rc,rc->r", out, out)
+            np.square(out, out=out)
+            error[part] += np.sum(out, axis=1)
     return error.reshape(qparams.scale.shape)

@@ -1,0 +1,25 @@
+"""The engine that will run the model: ONNX Runtime, behind few functions."""
+
+from onnxq.engine.probe import made_up_feeds, with_outputs
+from onnxq.engine.session import (
+    ENGINE_ERRORS,
+    Run,
+    engine_reason,
+    input_specs,
+    open_session,
+    runner,
+)
+from onnxq.engine.spec import Feed, InputSpec
+
+__all__ = [
+    "ENGINE_ERRORS",
+    "Feed",
+    "InputSpec",
+    "Run",
+    "engine_reason",
+    "input_specs",
+    "made_up_feeds",
+    "open_session",
+    "runner",
+    "with_outputs",
+]

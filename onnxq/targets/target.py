@@ -1,0 +1,126 @@
+"""What an engine accelerates, as data: one TOML file per engine, checked on loading."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+AttributeValue: TypeAlias = int | str
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Storage(_Data):
+    """The default number format of activations or weights."""
+
+    bits: int = 8
+    signed: bool
+    symmetric: bool
+    narrow_range: bool = False
+    power_of_two: bool = False
+    granularity: Literal["tensor", "channel"] = "tensor"
+
+
+class _Rule(_Data):
+    """What all roles share.
+
+    Attributes:
+        require: Attribute values the node must have; a list allows several. An attribute the
+            node lacks counts as its ONNX default, given in `defaults`.
+        defaults: ONNX's default of the attributes named in `require`.
+    """
+
+    require: dict[str, AttributeValue | list[AttributeValue]] = {}
+    defaults: dict[str, AttributeValue] = {}
+
+
+class Compute(_Rule):
+    """Multiplies by a constant weight: the operator that integers make faster.
+
+    Attributes:
+        weight: Index of the weight input.
+        bias: Index of the bias input, if the operator has one.
+        bias_add: A following Add of a constant vector is the bias.
+        granularity: Finest weight granularity the engine takes here.
+        output: Whether the output must be quantized for the operator to run in integers
+            (`required`), may stay float (`optional`), or is never quantized by itself.
+    """
+
+    role: Literal["compute"]
+    weight: int = 1
+    bias: int | None = None
+    bias_add: bool = False
+    granularity: Literal["tensor", "channel"] = "channel"
+    output: Literal["required", "optional", "never"]
+
+
+class Absorbed(_Rule):
+    """Costs nothing after certain operators, if the output's range stays where it clips."""
+
+    role: Literal["absorbed"]
+    into: list[str]
+
+
+class Arithmetic(_Rule):
+    """Has an integer form whose inputs and output each have a scale of their own.
+
+    Attributes:
+        inputs: Indices of the data inputs; None: all.
+        when: `chain`: only between integer neighbours, where it saves conversions; `always`.
+        scales: `free`, or `tied` if all inputs and the output must share one scale.
+        output: `required`, or `never` if the engine wants only the inputs quantized.
+    """
+
+    role: Literal["arithmetic"]
+    inputs: list[int] | None = None
+    when: Literal["chain", "always"] = "chain"
+    scales: Literal["free", "tied"] = "free"
+    output: Literal["required", "never"] = "required"
+
+
+class SameScale(_Rule):
+    """Moves or selects codes: runs on integers if input and output share their scale."""
+
+    role: Literal["same-scale"]
+    when: Literal["chain", "always"] = "chain"
+
+
+class Table(_Rule):
+    """Looks rows up in a constant: the table is stored in integers, the rows dequantized."""
+
+    role: Literal["table"]
+    input: int = 0
+
+
+Rule: TypeAlias = Annotated[
+    Compute | Absorbed | Arithmetic | SameScale | Table, Field(discriminator="role")
+]
+
+
+class Target(_Data):
+    """One engine on one kind of hardware.
+
+    Attributes:
+        name: What users write.
+        summary: One line about it.
+        minimum_opset: The lowest operator set its Q/DQ models need.
+        activations: Default format of activations.
+        weights: Default format of weights.
+        bias: How biases are stored: `int32` with scale input × weight, or `float`.
+        measurable: Whether the ONNX Runtime installed here is this engine.
+        operators: The rule of each accelerated operator; the others stay float.
+        never: Why an operator stays float, where there is more to say than that.
+    """
+
+    name: str
+    summary: str
+    minimum_opset: int = 13
+    activations: Storage
+    weights: Storage
+    bias: Literal["int32", "float"]
+    measurable: bool = False
+    operators: dict[str, Rule]
+    never: dict[str, str] = {}
