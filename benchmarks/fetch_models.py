@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import image_models
+import page_models
+import sound_models
 import text_models
 from model_cache import Cache, Case
 
@@ -23,9 +25,16 @@ DEFAULT_CACHE = Path(__file__).resolve().parent.parent / ".cache" / "models"
 BUILDERS: dict[str, Callable[[Cache], Case]] = {
     "efficientnet_lite0": image_models.efficientnet_lite0,
     "minilm": text_models.minilm,
+    "ppocr_rec": page_models.ppocr_rec,
+    "ppocr_det": page_models.ppocr_det,
     "magika": text_models.magika,
+    "ppocr_cls": page_models.ppocr_cls,
     "minilm_sentiment": text_models.minilm_sentiment,
     "centerface": image_models.centerface,
+    "layout_cdla": page_models.layout_cdla,
+    "openwakeword_embedding": sound_models.openwakeword_embedding,
+    "openwakeword_mycroft": sound_models.openwakeword_mycroft,
+    "speechmos": sound_models.speechmos,
 }
 
 

@@ -25,7 +25,7 @@ TORCH_REQUIREMENTS = ("torch==2.13.0", "onnx==1.23.2", "safetensors==0.8.0", "nu
 class Case:
     """One model with its inputs: samples lie along axis 0 of every array.
 
-    `labels` (int64, one a held-out sample) is present where `metric` needs it.
+    `labels` (int64) and `texts`, one a held-out sample, are present where `metric` needs them.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Case:
     held_out: Arrays
     origin: str
     labels: np.ndarray | None = None
+    texts: tuple[str, ...] | None = None
     metric: str | None = None
     remarks: tuple[str, ...] = ()
 
@@ -111,6 +112,8 @@ class Cache:
         if case.labels is not None:
             held_out["labels"] = case.labels
         np.savez(folder / "held_out.npz", **held_out)
+        if case.texts is not None:
+            (folder / "held_out_texts.json").write_text(json.dumps(case.texts, indent=0) + "\n")
         run_check = check(folder / "model.onnx", case.calibration, case.held_out)
         entry = _entry(case, run_check, self.fetched) | {"seconds": round(seconds, 1)}
         self._add_to_manifest(entry)
@@ -171,6 +174,7 @@ def _entry(case: Case, run_check: RunCheck, packages: list[str]) -> dict[str, ob
         "packages": list(packages),
         "opset": {item.domain or "ai.onnx": item.version for item in case.model.opset_import},
         "nodes": len(graph.node),
+        "structure": _structure(graph),
         "inputs": {name: _describe(array) for name, array in case.calibration.items()},
         "batch": run_check.batch,
         "samples": {"calibration": _count(case.calibration), "held_out": _count(case.held_out)},
@@ -186,6 +190,17 @@ def _entry(case: Case, run_check: RunCheck, packages: list[str]) -> dict[str, ob
     if run_check.not_finite:
         entry["not_finite_outputs"] = run_check.not_finite
     return entry
+
+
+def _structure(graph: onnx.GraphProto) -> dict[str, int]:
+    inputs = {item.name for item in graph.input}
+    return {
+        "initializers": len(graph.initializer),
+        "initializers_that_are_inputs": sum(item.name in inputs for item in graph.initializer),
+        "constant_nodes": sum(node.op_type == "Constant" for node in graph.node),
+        "batch_normalizations": sum(node.op_type == "BatchNormalization" for node in graph.node),
+        "unnamed_nodes": sum(not node.name for node in graph.node),
+    }
 
 
 def _describe(array: np.ndarray) -> dict[str, object]:

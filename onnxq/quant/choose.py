@@ -83,7 +83,6 @@ def value_range(scheme: Scheme, array: NDArray[Any]) -> tuple[NDArray[Any], NDAr
         UsageError: The granularity names an axis that the array has not.
     """
     granularity = scheme.granularity
-    granularity.parameter_shape(array.shape)
     grouped = granularity.group(array)
     axes = granularity.shared_axes(grouped.ndim)
     low = np.min(grouped, axis=axes, initial=0.0)
@@ -116,8 +115,7 @@ def _exact_scale(scheme: Scheme, low: Float64, high: Float64) -> Float64:
 def _zero_point(scheme: Scheme, low: Float64, scale: Float64) -> Float64:
     if scheme.symmetric:
         return np.full(scale.shape, scheme.qtype.midpoint, np.float64)
-    rounded = np.asarray(scale, np.float32).astype(np.float64)
-    return np.clip(np.rint(scheme.minimum - low / rounded), scheme.minimum, scheme.maximum)
+    return np.clip(np.rint(scheme.minimum - low / scale), scheme.minimum, scheme.maximum)
 
 
 def _largest_scale(scheme: Scheme, zero_point: Float64) -> Float64:

@@ -94,6 +94,12 @@ def _squared_error(rows: Float32, qparams: QParams) -> Float64:
             np.subtract(out, zero_point[part], out=out)
             np.multiply(out, scale[part], out=out)
             np.subtract(out, tile, out=out)
-            np.square(out, out=out)
-            error[part] += np.sum(out, axis=1)
+            error[part] += _sum_of_squares(out)
     return error.reshape(qparams.scale.shape)
+
+
+def _sum_of_squares(values: Float32) -> Float32:
+    """Sum per row, in place; infinite for errors above 1e19, which then never win."""
+    with np.errstate(over="ignore"):
+        np.square(values, out=values)
+        return np.asarray(np.sum(values, axis=1))

@@ -57,7 +57,8 @@ class QParams:
             and np.array_equal(self.zero_point, other.zero_point)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # arrays can change, so no stable hash exists
+    def __hash__(self) -> int:
+        return hash((self.scheme, self.scale.tobytes(), self.zero_point.tobytes()))
 
     def to_dict(self) -> dict[str, object]:
         """The parameters as JSON values; every scale survives the round trip bit for bit."""
@@ -77,7 +78,8 @@ class QParams:
         """
         reader = Reader(data, "quantization parameters")
         scheme = Scheme.from_dict(reader.mapping("scheme"))
-        scale = _numbers(reader, "scale").astype(np.float32)
+        with np.errstate(over="ignore"):
+            scale = _numbers(reader, "scale").astype(np.float32)
         codes = _numbers(reader, "zero_point")
         reader.finish()
         outside = (codes < scheme.minimum) | (codes > scheme.maximum) | (codes != np.rint(codes))

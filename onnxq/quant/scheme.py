@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnxq.errors import UsageError
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
@@ -24,7 +24,7 @@ class Scheme:
     """
 
     qtype: QType
-    granularity: Granularity = PerTensor()
+    granularity: Granularity = field(default_factory=PerTensor)
     symmetric: bool = False
     narrow_range: bool = False
     power_of_two: bool = False

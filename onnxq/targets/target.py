@@ -68,23 +68,30 @@ class Arithmetic(_Rule):
     """Has an integer form whose inputs and output each have a scale of their own.
 
     Attributes:
-        inputs: Indices of the data inputs; None: all.
+        inputs: Indices of the data inputs; None: all; `residual`: all but one that comes
+            straight from a weighted operator, which the engine fuses.
         when: `chain`: only between integer neighbours, where it saves conversions; `always`.
         scales: `free`, or `tied` if all inputs and the output must share one scale.
         output: `required`, or `never` if the engine wants only the inputs quantized.
     """
 
     role: Literal["arithmetic"]
-    inputs: list[int] | None = None
+    inputs: list[int] | Literal["residual"] | None = None
     when: Literal["chain", "always"] = "chain"
     scales: Literal["free", "tied"] = "free"
     output: Literal["required", "never"] = "required"
 
 
 class SameScale(_Rule):
-    """Moves or selects codes: runs on integers if input and output share their scale."""
+    """Moves or selects codes: runs on integers if input and output share their scale.
+
+    Attributes:
+        outputs: Which outputs carry codes: the first alone, or all (Split).
+        when: As for `Arithmetic`.
+    """
 
     role: Literal["same-scale"]
+    outputs: Literal["first", "all"] = "first"
     when: Literal["chain", "always"] = "chain"
 
 

@@ -1,0 +1,48 @@
+"""Equal constants are stored once.
+
+Scalars keep a copy each: a scale or zero point is named for its tensor, and costs 4 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from onnxq.graph import Constant, Model, is_output, read, replace_uses
+from onnxq.passes.events import Applied, Event
+
+
+@dataclass(frozen=True)
+class DeduplicateConstants:
+    """Let all readers of equal constants read the first of them."""
+
+    exact: ClassVar[bool] = True
+
+    def apply(self, model: Model) -> Iterator[Event]:
+        """Merge constants of equal type, shape and content."""
+        groups: dict[tuple[str, tuple[int, ...]], list[Constant]] = {}
+        for tensor in model.constants:
+            if tensor.size > 1 and not tensor.overridable and tensor.stored.dtype != object:
+                key = (tensor.stored.dtype.name, tuple(tensor.stored.shape))
+                groups.setdefault(key, []).append(tensor)
+        for candidates in groups.values():
+            if len(candidates) > 1:
+                yield from _merge(model, candidates)
+
+
+def _merge(model: Model, candidates: list[Constant]) -> Iterator[Event]:
+    first: dict[bytes, Constant] = {}
+    for tensor in candidates:
+        kept = first.setdefault(_fingerprint(tensor), tensor)
+        if kept is not tensor and not is_output(model, tensor):
+            replace_uses(tensor, kept)
+            yield Applied(tensor.name, f"equals '{kept.name}', which is stored once")
+
+
+def _fingerprint(tensor: Constant) -> bytes:
+    value: Any = np.ascontiguousarray(read(tensor)).reshape(-1)
+    return hashlib.blake2b(value.view(np.uint8).data, digest_size=16).digest()

@@ -1,0 +1,31 @@
+"""(graph, target, configuration) → Plan: what becomes of every tensor, and why."""
+
+from onnxq.plan.decisions import (
+    Absorbed,
+    Activation,
+    Bias,
+    Float,
+    Integer,
+    NodeDecision,
+    Operand,
+    Plan,
+    Rows,
+    Use,
+    Weight,
+)
+from onnxq.plan.planning import make_plan
+
+__all__ = [
+    "Absorbed",
+    "Activation",
+    "Bias",
+    "Float",
+    "Integer",
+    "NodeDecision",
+    "Operand",
+    "Plan",
+    "Rows",
+    "Use",
+    "Weight",
+    "make_plan",
+]

@@ -1,0 +1,137 @@
+"""Which nodes could run in integers by themselves, whatever their neighbours do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxq.graph import Constant, Node, Tensor, TensorType, bound_constant, read
+from onnxq.plan.settings import NodeSettings
+from onnxq.targets import Arithmetic, Compute, Rule, SameScale, Table, Target
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node that fits its target's rule; `data` are the indices of its data inputs."""
+
+    node: Node
+    rule: Rule
+    data: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the decisions are made from."""
+
+    target: Target
+    types: Mapping[str, TensorType]
+    settings: Mapping[str, NodeSettings]
+    unavailable: Mapping[str, str]
+    """Tensors that must stay float (no data seen, no usable range), with the reason."""
+
+
+def examine(node: Node, context: Context) -> Candidate | str:
+    """The candidate, or the reason why the node stays float."""
+    keep = context.settings[node.name].keep_float
+    if keep:
+        return keep
+    rule = context.target.operators.get(node.op) if node.standard else None
+    if rule is None:
+        return _no_rule(node, context.target)
+    unmet = _unmet_requirement(node, rule)
+    if unmet:
+        return unmet
+    if isinstance(rule, Compute):
+        return _compute(node, rule, context)
+    if isinstance(rule, Table):
+        return _table(node, rule, context)
+    if sum(bool(t.name) for t in node.outputs) > 1 and not _many_outputs(rule):
+        return "its second output is used"
+    data = _data_inputs(node, rule)
+    return _not_float32(node, data, context) or Candidate(node, rule, data)
+
+
+def _no_rule(node: Node, target: Target) -> str:
+    if not node.standard:
+        return f"operator of domain '{node.domain}' is unknown to target {target.name}"
+    return target.never.get(node.op, f"{target.name} has no integer form of {node.op}")
+
+
+def _unmet_requirement(node: Node, rule: Rule) -> str:
+    for name, wanted in rule.require.items():
+        value = node.attrs.get(name, rule.defaults.get(name))
+        if value not in (wanted if isinstance(wanted, list) else [wanted]):
+            return f"runs in integers only with {name} = {wanted}, here {value}"
+    return ""
+
+
+def _many_outputs(rule: Rule) -> bool:
+    return isinstance(rule, SameScale) and rule.outputs == "all"
+
+
+def _data_inputs(node: Node, rule: Rule) -> tuple[int, ...]:
+    if isinstance(rule, Arithmetic) and isinstance(rule.inputs, list):
+        return tuple(i for i in rule.inputs if i < len(node.inputs))
+    if isinstance(rule, Arithmetic):
+        return tuple(range(len(node.inputs)))
+    return (0,)
+
+
+def _not_float32(node: Node, data: tuple[int, ...], context: Context) -> str:
+    """Why a data input or the output cannot be quantized, or nothing."""
+    for tensor in (*(node.inputs[i] for i in data), *node.outputs[:1]):
+        if tensor.name in context.unavailable:
+            return context.unavailable[tensor.name]
+        dtype = _dtype(tensor, context)
+        if dtype is not None and dtype != np.float32:
+            return f"'{tensor.name}' is {dtype.name}; only float32 is quantized"
+    return ""
+
+
+def _dtype(tensor: Tensor, context: Context) -> np.dtype[np.generic] | None:
+    if isinstance(tensor, Constant):
+        return tensor.stored.dtype
+    return context.types.get(tensor.name, (None, None))[0]
+
+
+def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
+    if len(node.inputs) <= rule.weight:
+        return f"has no input {rule.weight}"
+    weight = bound_constant(node.inputs[rule.weight])
+    fault = weight_fault(node, node.inputs[rule.weight])
+    if fault or weight is None:
+        return fault
+    if isinstance(node.inputs[0], Constant):
+        return "its input is a constant"
+    if len(weight.stored.shape) < 2:
+        return f"its weight '{weight.name}' has rank {len(weight.stored.shape)}"
+    if node.op == "MatMul" and len(weight.stored.shape) != 2:
+        return "its weight is batched; the engine takes a matrix"
+    return _not_float32(node, (0, rule.weight), context) or Candidate(node, rule, (0,))
+
+
+def weight_fault(node: Node, tensor: Tensor) -> str:
+    """Why a weight cannot be stored in integers, or nothing."""
+    if not isinstance(tensor, Constant):
+        return f"its weight '{tensor.name}' is computed at run time"
+    if tensor.overridable:
+        return f"its weight '{tensor.name}' is a graph input and may change at run time"
+    if tensor.stored.dtype != np.float32:
+        return f"its weight '{tensor.name}' is {tensor.stored.dtype.name}; only float32 is quantized"
+    if tensor.size == 0:
+        return f"its weight '{tensor.name}' is empty"
+    if not np.isfinite(read(tensor)).all():
+        return f"its weight '{tensor.name}' contains NaN or infinity"
+    return ""
+
+
+def _table(node: Node, rule: Table, context: Context) -> Candidate | str:
+    table = node.inputs[rule.input]
+    if not isinstance(table, Constant):
+        return "looks up a tensor that is computed at run time; only constant tables are stored"
+    if len(table.stored.shape) != 2 or int(node.attrs.get("axis", 0)) != 0:
+        return "is not a look-up of rows in a matrix"
+    fault = weight_fault(node, table)
+    return fault.replace("weight", "table") or Candidate(node, rule, ())

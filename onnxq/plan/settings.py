@@ -1,0 +1,175 @@
+"""What the configuration says about each node: the only place where overrides are resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from onnxq.config import Config, LayerRule, Selector
+from onnxq.errors import ConfigError
+from onnxq.graph import Node
+from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Scheme
+from onnxq.targets import Storage, Target
+
+
+@dataclass(frozen=True)
+class Channels:
+    """One scale per channel, wherever the operator has its channels."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """One scale per block of `size` along the reduced axis."""
+
+    size: int
+
+
+GrainWish = PerTensor | Channels | Blocks
+
+
+@dataclass(frozen=True)
+class Format:
+    """A number format before it is known to which axis it applies."""
+
+    qtype: QType
+    symmetric: bool
+    narrow_range: bool
+    power_of_two: bool
+    grain: GrainWish
+
+    def scheme(self, granularity: Granularity) -> Scheme:
+        """The scheme at a granularity."""
+        return Scheme(
+            self.qtype, granularity, self.symmetric, self.narrow_range, self.power_of_two
+        )
+
+    def for_axes(self, channel_axis: int, reduced_axis: int) -> Scheme:
+        """The scheme of a weight whose channels and sums lie along these axes."""
+        match self.grain:
+            case PerTensor():
+                return self.scheme(PerTensor())
+            case Channels():
+                return self.scheme(PerChannel(channel_axis))
+            case Blocks(size):
+                return self.scheme(PerBlock(reduced_axis, size))
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """The effective settings of one node."""
+
+    weights: Format
+    activations: Format
+    int32_bias: bool
+    keep_float: str = ""
+
+
+def resolve_settings(
+    nodes: Sequence[Node], weighted: Sequence[Node], config: Config, target: Target
+) -> Mapping[str, NodeSettings]:
+    """Settings of every node, by name.
+
+    Order: target, configuration, first and last layer, overrides from first to last, skip.
+    A selector matches a node by its name, its type, or the name of a tensor it writes.
+
+    Args:
+        nodes: All nodes, in topological order.
+        weighted: Those with weights, of which the first and the last are the outer layers.
+        config: The user's configuration.
+        target: The engine.
+
+    Raises:
+        ConfigError: if a selector matches nothing.
+    """
+    base = NodeSettings(
+        weights=_changed(_of_storage(target.weights), config.weights),
+        activations=_changed(_of_storage(target.activations), config.activations),
+        int32_bias=(config.bias or target.bias) == "int32",
+    )
+    settings = dict.fromkeys((node.name for node in nodes), base)
+    for rule, position, where in _outer_rules(config):
+        if weighted:
+            name = weighted[position].name
+            settings[name] = _apply(settings[name], rule, where)
+    for number, override in enumerate(config.overrides):
+        where = f"overrides[{number}]"
+        for node in _matching(override.match, nodes, f"{where}.match"):
+            settings[node.name] = _apply(settings[node.name], override, where)
+    for number, selector in enumerate(config.skip):
+        where = f"skip[{number}]"
+        for node in _matching(selector, nodes, where):
+            settings[node.name] = replace(settings[node.name], keep_float=f"excluded by {where}")
+    return settings
+
+
+def _outer_rules(config: Config) -> Iterator[tuple[LayerRule, int, str]]:
+    if config.first_layer is not None:
+        yield config.first_layer, 0, "first_layer"
+    if config.last_layer is not None:
+        yield config.last_layer, -1, "last_layer"
+
+
+def _matching(selector: Selector, nodes: Sequence[Node], where: str) -> list[Node]:
+    found = [
+        node
+        for node in nodes
+        if selector.matches(node.name, node.op)
+        or any(t.name and selector.matches(t.name, "") for t in node.outputs)
+    ]
+    if not found:
+        raise ConfigError(
+            "the selector matches no node of the model",
+            where=where,
+            why=str(selector),
+            remedy="`onnxq plan MODEL` lists the names; node names, tensor names and "
+            "operator types can be selected",
+        )
+    return found
+
+
+def _apply(settings: NodeSettings, rule: LayerRule, where: str) -> NodeSettings:
+    changed = replace(
+        settings,
+        weights=_changed(settings.weights, rule.weights),
+        activations=_changed(settings.activations, rule.activations),
+    )
+    if rule.bias is not None:
+        changed = replace(changed, int32_bias=rule.bias == "int32")
+    if rule.keep_float is not None:
+        changed = replace(changed, keep_float=f"kept float by {where}" if rule.keep_float else "")
+    return changed
+
+
+def _of_storage(storage: Storage) -> Format:
+    return Format(
+        QType(storage.bits, storage.signed),
+        storage.symmetric,
+        storage.narrow_range,
+        storage.power_of_two,
+        Channels() if storage.granularity == "channel" else PerTensor(),
+    )
+
+
+def _changed(base: Format, wish: object) -> Format:
+    """`base` with the fields that a configuration block sets."""
+
+    def field(name: str, default: object) -> object:
+        value = getattr(wish, name, None)
+        return default if value is None else value
+
+    bits, signed = field("bits", base.qtype.bits), field("signed", base.qtype.signed)
+    return Format(
+        QType(int(str(bits)), bool(signed)),
+        bool(field("symmetric", base.symmetric)),
+        bool(field("narrow_range", base.narrow_range)),
+        bool(field("power_of_two", base.power_of_two)),
+        _grain(getattr(wish, "granularity", None), base.grain),
+    )
+
+
+def _grain(wish: object, default: GrainWish) -> GrainWish:
+    size = getattr(wish, "block", None)
+    if size is not None:
+        return Blocks(int(size))
+    named: dict[object, GrainWish] = {"tensor": PerTensor(), "channel": Channels()}
+    return named.get(wish, default)
