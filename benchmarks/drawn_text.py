@@ -15,6 +15,7 @@ from model_cache import Cache
 
 FONT_PACKAGE = "trdg==1.8.0"
 FAMILIES = ("DroidSans", "Lato", "OpenSans", "Raleway", "Roboto", "Sansation")
+Colour = tuple[int, int, int]
 HARD_TO_READ = ("Thin", "Hairline", "ExtraLight")
 
 
@@ -74,15 +75,14 @@ class Scribe:
     def _font(self, height: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(self.fonts[int(self.random.integers(len(self.fonts)))], height)
 
-    def _colours(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        dark, light = self.random.integers(0, 90, 3), self.random.integers(180, 256, 3)
-        if self.random.random() < 0.2:
-            dark, light = light, dark
-        return (int(dark[0]), int(dark[1]), int(dark[2])), (
-            int(light[0]),
-            int(light[1]),
-            int(light[2]),
-        )
+    def _colours(self) -> tuple[Colour, Colour]:
+        """Ink and paper: dark on light, one time in five the other way round."""
+        dark, light = self._colour(0, 90), self._colour(180, 256)
+        return (light, dark) if self.random.random() < 0.2 else (dark, light)
+
+    def _colour(self, low: int, high: int) -> Colour:
+        red, green, blue = (int(level) for level in self.random.integers(low, high, 3))
+        return red, green, blue
 
     def _with_noise(self, image: Image.Image) -> Image.Image:
         pixels = np.asarray(image, np.float32)

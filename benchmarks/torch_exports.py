@@ -24,6 +24,7 @@ class BertLayer(nn.Module):
     """One post-norm transformer block of BERT (https://arxiv.org/abs/1810.04805)."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
+        """Sizes: of the states, the number of heads, and of the feed-forward layer."""
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
@@ -49,6 +50,7 @@ class SentenceEncoder(nn.Module):
     """BERT, the mean over the real tokens, and the length brought to one."""
 
     def __init__(self, width: int = 384, layers: int = 6, heads: int = 12) -> None:
+        """Sizes are those of MiniLM-L6-H384 where not given."""
         super().__init__()
         self.words = nn.Embedding(30522, width)
         self.positions = nn.Embedding(512, width)

@@ -17,6 +17,7 @@ class WordPiece:
     """Greedy longest-match-first pieces (https://arxiv.org/abs/1609.08144, section 4.1)."""
 
     def __init__(self, vocabulary: Path) -> None:
+        """Read a vocabulary of one piece a line; the line's number is its code."""
         lines = vocabulary.read_text(encoding="utf-8").splitlines()
         self._ids: Mapping[str, int] = {piece: index for index, piece in enumerate(lines)}
 

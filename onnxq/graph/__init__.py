@@ -16,6 +16,7 @@ from onnxq.graph.editing import (
 )
 from onnxq.graph.elements import Constant, Node, Tensor, Variable, constant, read
 from onnxq.graph.exporting import bodies
+from onnxq.graph.extracting import extract
 from onnxq.graph.importing import Graph
 from onnxq.graph.invariants import check_invariants
 from onnxq.graph.model import Model
@@ -40,6 +41,7 @@ __all__ = [
     "check_invariants",
     "constant",
     "convert_opset",
+    "extract",
     "infer_types",
     "is_output",
     "load",

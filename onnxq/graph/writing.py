@@ -50,7 +50,7 @@ def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | No
             _save_external(model, target)
         else:
             with atomic_file(target) as file:
-                file.write(model.to_proto(_embedded).SerializeToString(deterministic=True))
+                file.write(model.to_proto(embedded).SerializeToString(deterministic=True))
     except OSError as error:
         raise OutputError(
             "cannot be written",
@@ -91,7 +91,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _embedded(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
+def embedded(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
     """The proto with its value inside, wherever it lay before."""
     if is_stored_externally(tensor):
         return numpy_helper.from_array(np.asarray(read(tensor)), tensor.name)
@@ -104,7 +104,7 @@ def _save_external(model: Model, target: Path) -> None:
 
         def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
             if tensor.stored.nbytes < _EXTERNAL_FROM or _is_sparse(tensor):
-                return _embedded(tensor)
+                return embedded(tensor)
             return _write_apart(tensor, data_file, data.name)
 
         model_file.write(model.to_proto(write).SerializeToString(deterministic=True))

@@ -124,33 +124,35 @@ def _constant_type(node: NodeProto, types: Mapping[str, int]) -> int:
     return TensorProto.INT64 if "value_int" in node.attribute[0].name else TensorProto.FLOAT
 
 
-_RULES: dict[str, _TypeRule] = (
-    {
-        "QuantizeLinear": _from_attribute("output_dtype", _like_input(2, TensorProto.UINT8)),
-        "DequantizeLinear": _like_input(1),
-        "DynamicQuantizeLinear": _always(TensorProto.UINT8),
-        "QLinearConcat": _like_input(1),
-        "QGemm": _like_input(8, TensorProto.FLOAT),
-        "QLinearWhere": _like_input(1),
-        "MatMulIntegerToFloat": _always(TensorProto.FLOAT),
-        "MatMulInteger": _always(TensorProto.INT32),
-        "ConvInteger": _always(TensorProto.INT32),
-        "Cast": _from_attribute("to", _like_first_input),
-        "ConstantOfShape": lambda node, types: next(
-            (a.t.data_type for a in node.attribute if a.name == "value"), TensorProto.FLOAT
-        ),
-        "Constant": _constant_type,
-        "Where": _like_input(1),
-        "OneHot": _like_input(2),
-        "GatherBlockQuantized": _always(TensorProto.FLOAT),
-    }
-    | dict.fromkeys(
-        ("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "NonMaxSuppression"),
-        _always(TensorProto.INT64),
-    )
-    | dict.fromkeys(
-        ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor")
-        + ("IsNaN", "IsInf"),
-        _always(TensorProto.BOOL),
-    )
+_INDEX_OPERATORS = ("ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Shape", "Size")
+_TRUTH_OPERATORS = (
+    *("And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN"),
+    *("Less", "LessOrEqual", "Not", "Or", "Xor"),
 )
+
+
+def _filled_type(node: NodeProto, types: Mapping[str, int]) -> int:
+    held = (a.t.data_type for a in node.attribute if a.name == "value")
+    return next(held, TensorProto.FLOAT)
+
+
+# Operators whose result differs in type from their first input.
+_RULES: dict[str, _TypeRule] = {
+    **dict.fromkeys(_INDEX_OPERATORS, _always(TensorProto.INT64)),
+    **dict.fromkeys(_TRUTH_OPERATORS, _always(TensorProto.BOOL)),
+    "Cast": _from_attribute("to", _like_first_input),
+    "Constant": _constant_type,
+    "ConstantOfShape": _filled_type,
+    "ConvInteger": _always(TensorProto.INT32),
+    "DequantizeLinear": _like_input(1),
+    "DynamicQuantizeLinear": _always(TensorProto.UINT8),
+    "GatherBlockQuantized": _always(TensorProto.FLOAT),
+    "MatMulInteger": _always(TensorProto.INT32),
+    "MatMulIntegerToFloat": _always(TensorProto.FLOAT),
+    "OneHot": _like_input(2),
+    "QGemm": _like_input(8, TensorProto.FLOAT),
+    "QLinearConcat": _like_input(1),
+    "QLinearWhere": _like_input(1),
+    "QuantizeLinear": _from_attribute("output_dtype", _like_input(2, TensorProto.UINT8)),
+    "Where": _like_input(1),
+}

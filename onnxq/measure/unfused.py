@@ -8,8 +8,10 @@ What fuses, and on which conditions, was observed with ONNX Runtime 1.31.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto
 
 from onnxq.measure.optimized import OptimizedGraph, is_op
@@ -97,7 +99,11 @@ def _float_reader(node: NodeProto, graph: OptimizedGraph) -> str:
         return ""
     if in_float.op_type in _ACTIVATIONS and len(readers) == 1:
         return _about_activation(in_float.op_type, in_float, graph)
-    return f"its output is read in float by {describe(in_float)}; let it read the quantized tensor"
+    if _quantizers(node, graph):
+        remedy = "let it read the quantized tensor"
+    else:
+        remedy = "quantize the tensor between them"
+    return f"its output is read in float by {describe(in_float)}; {remedy}"
 
 
 def _several_quantizers(node: NodeProto, graph: OptimizedGraph) -> str:
@@ -193,7 +199,7 @@ def _codes_around(node: NodeProto, graph: OptimizedGraph) -> Iterator[tuple[str,
             yield quantizer.output[0], dtype
 
 
-def _scale_of(name: str, graph: OptimizedGraph) -> np.ndarray | None:
+def _scale_of(name: str, graph: OptimizedGraph) -> NDArray[Any] | None:
     writer = graph.writers.get(name)
     if writer is None or not is_op(writer, "DequantizeLinear"):
         return None

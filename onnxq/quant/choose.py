@@ -38,10 +38,10 @@ def choose_qparams(scheme: Scheme, low: ArrayLike, high: ArrayLike) -> QParams:
 
     Zero is always represented exactly. A scale is never below `SMALLEST_SCALE` and never
     infinite. Where a range is just zero, the scale is 1.0 per tensor; a channel or block of
-    zeros takes the largest scale of its tensor (1.0 if all are zero), because a bias stored
-    with the scale of that channel would lose precision with a larger one. With ranges near
-    the largest float32 the scale is lowered so far that every code dequantizes to a finite
-    number, save the lowest code of a symmetric full range, which no value in range takes.
+    zeros takes the largest scale of its tensor (1.0 if all are zero), because the bias of
+    such a channel would lose precision with a larger one. With ranges near the largest
+    float32 the scale is lowered so far that every code that a value in range takes
+    dequantizes to a finite number; a power-of-two scale may then clip the range.
 
     Args:
         scheme: The scheme to find parameters for.
@@ -120,9 +120,9 @@ def _zero_point(scheme: Scheme, low: Float64, scale: Float64) -> Float64:
 
 def _largest_scale(scheme: Scheme, zero_point: Float64) -> Float64:
     above, below = scheme.maximum - zero_point, zero_point - scheme.minimum
-    reach = above if scheme.symmetric else np.maximum(above, below)
-    limit = _LARGEST_PRODUCT / reach
-    return _power_of_two_below(limit) if scheme.power_of_two else limit
+    if scheme.power_of_two:
+        return _power_of_two_below(_LARGEST_PRODUCT / np.maximum(above, below))
+    return _LARGEST_PRODUCT / (above if scheme.symmetric else np.maximum(above, below))
 
 
 def _replace_zero_ranges(scale: Float64, zero: NDArray[np.bool_]) -> Float64:

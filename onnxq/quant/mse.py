@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.quant.arithmetic import round_to_codes
-from onnxq.quant.choose import choose_qparams, qparams_of, value_range
+from onnxq.quant.choose import choose_qparams, value_range
 from onnxq.quant.qparams import QParams
 from onnxq.quant.scheme import Scheme
 
@@ -44,10 +44,10 @@ def mse_qparams(scheme: Scheme, array: NDArray[Any]) -> QParams:
         UsageError: The granularity names an axis that the array has not.
     """
     values = np.asarray(array, np.float32)
-    best = qparams_of(scheme, values)
+    low, high = (bound.astype(np.float64) for bound in value_range(scheme, values))
+    best = choose_qparams(scheme, low, high)
     if values.size == 0:
         return best
-    low, high = (bound.astype(np.float64) for bound in value_range(scheme, values))
     rows = _rows(scheme, values)
     smallest = _squared_error(rows, best)
     previous = best
@@ -74,7 +74,7 @@ def _rows(scheme: Scheme, values: Float32) -> Float32:
     shared = scheme.granularity.shared_axes(grouped.ndim)
     ordered = np.moveaxis(grouped, shared, range(-len(shared), 0))
     count = grouped.size // max(1, np.prod([grouped.shape[axis] for axis in shared], dtype=int))
-    return ordered.reshape(count, -1)
+    return np.ascontiguousarray(ordered.reshape(count, -1))
 
 
 def _squared_error(rows: Float32, qparams: QParams) -> Float64:
@@ -91,15 +91,15 @@ def _squared_error(rows: Float32, qparams: QParams) -> Float64:
             tile = rows[part, left : left + _CHUNK]
             out = buffer[: tile.size].reshape(tile.shape)
             round_to_codes(tile, scale[part], zero_point[part], scheme, out)
-            np.subtract(out, zero_point[part], out=out)
-            np.multiply(out, scale[part], out=out)
-            np.subtract(out, tile, out=out)
-            error[part] += _sum_of_squares(out)
+            error[part] += _codes_to_error(out, tile, scale[part], zero_point[part])
     return error.reshape(qparams.scale.shape)
 
 
-def _sum_of_squares(values: Float32) -> Float32:
-    """Sum per row, in place; infinite for errors above 1e19, which then never win."""
+def _codes_to_error(codes: Float32, tile: Float32, scale: Float32, zero_point: Float32) -> Float32:
+    """Sum of squared errors per row, in place; an error above 1e19 counts as infinite."""
     with np.errstate(over="ignore"):
-        np.square(values, out=values)
-        return np.asarray(np.sum(values, axis=1))
+        np.subtract(codes, zero_point, out=codes)
+        np.multiply(codes, scale, out=codes)
+        np.subtract(codes, tile, out=codes)
+        np.square(codes, out=codes)
+        return np.asarray(np.sum(codes, axis=1))

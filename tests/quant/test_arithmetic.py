@@ -177,7 +177,7 @@ def test_equals_plain_python_for_every_width(
     stored = np.array(zero_point, np.int32).astype(scheme.qtype.storage)
     qparams = QParams(scheme, np.array(scale, np.float32), stored)
     near = [(index + 0.5) * scale for index in range(-3, 4)]
-    array: np.ndarray = np.array(values + near, np.float32)
+    array = np.array(values + near, np.float32)
     expected = [_plain(value, scale, zero_point, scheme) for value in array]
     codes = quantize(array, qparams)
     np.testing.assert_array_equal(codes.astype(np.int32), expected)
@@ -196,7 +196,7 @@ def test_codes_survive_a_round_trip() -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ml_dtypes.bfloat16])
 def test_other_float_types_are_computed_in_float32(dtype: type) -> None:
     qparams = choose_qparams(Scheme(QType(8, True)), -1.0, 1.0)
-    array = np.linspace(-2, 2, 101).astype(dtype)
+    array: np.ndarray = np.linspace(-2, 2, 101).astype(dtype)
     expected = quantize(array.astype(np.float32), qparams)
     np.testing.assert_array_equal(quantize(array, qparams), expected)
 

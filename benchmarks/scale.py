@@ -1,0 +1,171 @@
+"""Times onnxq's steps on synthetic graphs of thousands of nodes.
+
+    python benchmarks/scale.py [--nodes 5000 10000 20000 40000] [--results FOLDER]
+
+Each size runs in a process of its own. A step whose time more than doubles when the graph doubles
+shows in the last column: 1.0 is linear growth, 2.0 quadratic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SHAPE = (1, 4, 4, 4)
+ENDS = ("input", "output")
+BLOCK = 20  # nodes between two MatMuls
+
+# One step: takes what the step before returned, returns what the next one takes.
+Step = Callable[[Any], Any]
+
+
+def onnxq_steps(folder: Path) -> Mapping[str, Step]:
+    """Return the steps to time, in order; the first one is given the path of the model.
+
+    This is the only place that knows onnxq.
+    """
+    from onnxq import graph
+
+    def on_graph(action: Callable[[graph.Graph], object]) -> Step:
+        def step(model: graph.Model) -> graph.Model:
+            action(model.graph)
+            return model
+
+        return step
+
+    def save(model: graph.Model) -> Path:
+        return graph.save(model, folder / "saved.onnx")
+
+    return {
+        "load": graph.load,
+        "sort": on_graph(graph.sort),
+        "check": on_graph(graph.check_invariants),
+        "save": save,
+    }
+
+
+def build(nodes: int, seed: int = 0) -> onnx.ModelProto:
+    """Return a valid model of that many Conv, Relu, Add and MatMul nodes on tiny tensors.
+
+    Values stay within a few units however deep it is: the weights contract, the biases refresh.
+    """
+    random = np.random.default_rng(seed)
+    weights: list[TensorProto] = []
+    graph_nodes: list[onnx.NodeProto] = []
+    current, block_input = "input", "input"
+    for index, operator in enumerate(_operators(nodes)):
+        constants = _constants(operator, index, random)
+        weights += constants
+        inputs = [current, *(constant.name for constant in constants)]
+        if operator == "Conv":
+            block_input = current
+        if operator == "Add":
+            inputs.append(block_input)
+        current = "output" if index == nodes - 1 else f"tensor_{index}"
+        graph_nodes.append(helper.make_node(operator, inputs, [current], name=f"node_{index}"))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in ENDS]
+    graph = helper.make_graph(graph_nodes, "scale", ends[:1], ends[1:], weights)
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def _operators(nodes: int) -> list[str]:
+    pattern = ["Conv", "Relu", "Add"] * (BLOCK // 3) + ["MatMul"] * (BLOCK % 3)
+    return (pattern * (nodes // len(pattern) + 1))[:nodes]
+
+
+def _constants(operator: str, index: int, random: np.random.Generator) -> list[TensorProto]:
+    """The weights of one node, none for Relu and Add."""
+    if operator not in ("Conv", "MatMul"):
+        return []
+    orthogonal, _ = np.linalg.qr(random.normal(size=(4, 4)))
+    if operator == "MatMul":
+        return [_tensor(f"weight_{index}", 0.7 * orthogonal)]
+    return [
+        _tensor(f"weight_{index}", 0.05 * orthogonal[:, :, None, None]),
+        _tensor(f"bias_{index}", random.normal(0, 0.2, 4)),
+    ]
+
+
+def _tensor(name: str, values: np.ndarray) -> TensorProto:
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
+def time_steps(steps: Mapping[str, Step], start: object) -> dict[str, float]:
+    """Return the seconds of each step, each fed with the result of the one before."""
+    seconds = {}
+    value = start
+    for name, step in steps.items():
+        before = time.perf_counter()
+        value = step(value)
+        seconds[name] = round(time.perf_counter() - before, 3)
+    return seconds
+
+
+def measure(nodes: int) -> dict[str, float]:
+    """Build one graph and time all steps on it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        onnx.save(build(nodes), folder / "model.onnx")
+        seconds = time_steps(onnxq_steps(folder), folder / "model.onnx")
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+    return {"nodes": nodes, **seconds, "peak_megabytes": peak}
+
+
+def table(measured: list[dict[str, float]]) -> str:
+    """Return a Markdown table: a row a step, a column a size, and the growth exponent."""
+    sizes = [int(run["nodes"]) for run in measured]
+    rows: list[Iterable[str]] = [["step, seconds", *map(str, sizes), "growth"]]
+    rows.append(["---"] * (len(sizes) + 2))
+    for step in (key for key in measured[0] if key != "nodes"):
+        values = [run[step] for run in measured]
+        rows.append([step, *map(str, values), _growth(sizes, values)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _growth(sizes: list[int], values: list[float]) -> str:
+    """The slope between the smallest and the largest size, both axes logarithmic."""
+    if len(sizes) == 1 or min(values[0], values[-1]) <= 0:
+        return ""
+    return f"{math.log(values[-1] / values[0]) / math.log(sizes[-1] / sizes[0]):.2f}"
+
+
+def main() -> None:
+    """Measure the sizes one after the other and write `scale.md` and `scale.json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[5000, 10000, 20000, 40000])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one)))
+        return
+    measured = []
+    for nodes in arguments.nodes:
+        line = [sys.executable, __file__, "--one", str(nodes)]
+        output = subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True).stdout
+        measured.append(json.loads(output.splitlines()[-1]))
+        print(measured[-1], flush=True)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    (arguments.results / "scale.json").write_text(json.dumps(measured, indent=2) + "\n")
+    (arguments.results / "scale.md").write_text(table(measured))
+    print(table(measured))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""One pass, one file. A sequence of passes is run by `run`, which verifies."""
+
+from onnxq.passes.deduplicate_constants import DeduplicateConstants
+from onnxq.passes.events import Applied, Event, PassReport, Refused
+from onnxq.passes.fold_constants import FoldConstants
+from onnxq.passes.fold_gemm_scalars import FoldGemmScalars
+from onnxq.passes.fuse_batch_norm import FuseBatchNorm
+from onnxq.passes.fuse_gelu import FuseGelu
+from onnxq.passes.inline_functions import InlineFunctions
+from onnxq.passes.insert_qdq import InsertQDQ
+from onnxq.passes.lower_constants import LowerConstants
+from onnxq.passes.remove_identities import RemoveIdentities
+from onnxq.passes.running import Pass, RunResult, run
+from onnxq.passes.upgrade_opset import UpgradeOpset
+
+__all__ = [
+    "Applied",
+    "DeduplicateConstants",
+    "Event",
+    "FoldConstants",
+    "FoldGemmScalars",
+    "FuseBatchNorm",
+    "FuseGelu",
+    "InlineFunctions",
+    "InsertQDQ",
+    "LowerConstants",
+    "Pass",
+    "PassReport",
+    "Refused",
+    "RemoveIdentities",
+    "RunResult",
+    "UpgradeOpset",
+    "run",
+]

@@ -1,0 +1,253 @@
+"""Carry out a plan: QuantizeLinear and DequantizeLinear around what runs in integers.
+
+Activations pass through Q and DQ. Weights, biases and tables become integer constants behind
+a DQ; no float copy stays. Nothing is decided here: what, how and with which parameters is
+all in the plan and the ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from onnxq.graph import (
+    Constant,
+    Model,
+    Node,
+    Tensor,
+    Variable,
+    constant,
+    is_output,
+    read,
+    replace_uses,
+    take_output,
+)
+from onnxq.passes.events import Applied, Event
+from onnxq.plan import Activation, Bias, Integer, Operand, Plan, Rows, Use, Weight
+from onnxq.quant import (
+    PerBlock,
+    PerChannel,
+    QParams,
+    bias_qparams,
+    mse_qparams,
+    qparams_of,
+    quantize,
+    quantize_bias,
+)
+
+
+@dataclass(frozen=True)
+class InsertQDQ:
+    """Insert Q/DQ and store constants in integers.
+
+    Attributes:
+        plan: What becomes of every tensor.
+        activations: Parameters of every activation in the plan, by tensor name.
+        search_weight_scales: Choose weight scales that minimise the squared rounding error
+            instead of those that cover the largest weight.
+    """
+
+    plan: Plan
+    activations: Mapping[str, QParams]
+    search_weight_scales: bool = False
+    exact: ClassVar[bool] = False
+
+    def apply(self, model: Model) -> Iterator[Event]:
+        """Edit the model; it must be the one the plan was made for."""
+        work = _Work(model, self.plan, self.activations, self.search_weight_scales)
+        for use, operand in self.plan.operands.items():
+            yield work.store(use, operand)
+        for name, activation in self.plan.activations.items():
+            yield work.pass_through(name, activation)
+        model.graph.nodes.extend(work.new_nodes)
+
+
+@dataclass
+class _Work:
+    """One insertion; `stored` lets equal uses of one constant share its integer form."""
+
+    model: Model
+    plan: Plan
+    parameters: Mapping[str, QParams]
+    search: bool
+    new_nodes: list[Node] = field(default_factory=list)
+    stored: dict[tuple[object, ...], Variable] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nodes = {node.name: node for node in self.model.nodes}
+        self.variables = self.model.variables
+        self.weights = self._weight_parameters()
+
+    def _weight_parameters(self) -> dict[Use, QParams]:
+        """Parameters of all weights; a bias that would overflow raises its channel's scale."""
+        choose = mse_qparams if self.search else qparams_of
+        found: dict[Use, QParams] = {}
+        known: dict[tuple[str, object], QParams] = {}
+        for use, operand in self.plan.operands.items():
+            if isinstance(operand, Weight | Rows):
+                key = (operand.tensor, operand.scheme)
+                if key not in known:
+                    known[key] = choose(operand.scheme, read(self._constant(use)))
+                found[use] = known[key]
+        for use, operand in self.plan.operands.items():
+            if isinstance(operand, Bias):
+                self._make_room_for(found, use, operand)
+        return found
+
+    def _make_room_for(self, found: dict[Use, QParams], use: Use, operand: Bias) -> None:
+        weight = found[operand.weight]
+        if isinstance(weight.scheme.granularity, PerBlock):
+            return
+        _, needed = quantize_bias(self._bias(use), self._input_scale(operand), weight.scale)
+        if not np.array_equal(needed, weight.scale):
+            found[operand.weight] = QParams(weight.scheme, needed, weight.zero_point)
+
+    def _bias(self, use: Use) -> Any:
+        return read(self._constant(use))
+
+    def _input_scale(self, operand: Bias) -> Any:
+        return self.parameters[operand.input].scale
+
+    def _constant(self, use: Use) -> Constant:
+        tensor = self.nodes[use.node].inputs[use.index]
+        assert isinstance(tensor, Constant), f"{use} reads {tensor.name}, which is no constant"
+        return tensor
+
+    def store(self, use: Use, operand: Operand) -> Event:
+        """Store the constant of one use in integers."""
+        match operand:
+            case Weight(scheme=scheme):
+                parameters = self.weights[use]
+                self._read_instead(use, self._stored(self._constant(use), parameters))
+                return Applied(use.node, f"stores '{operand.tensor}' as {scheme.qtype.storage}")
+            case Bias():
+                return self._store_bias(use, operand)
+            case Rows():
+                return self._store_rows(use, operand)
+
+    def _read_instead(self, use: Use, tensor: Tensor) -> None:
+        self.nodes[use.node].inputs[use.index] = tensor
+
+    def _stored(self, tensor: Constant, parameters: QParams) -> Variable:
+        key = (id(tensor), parameters.scheme, parameters.scale.tobytes())
+        if key not in self.stored:
+            codes = self._codes(tensor, parameters)
+            self.stored[key] = self._dequantize(codes, tensor.name, parameters)
+        return self.stored[key]
+
+    def _codes(self, tensor: Constant, parameters: QParams) -> Constant:
+        name = self.model.new_name(f"{tensor.name}_quantized")
+        return constant(name, quantize(read(tensor), parameters))
+
+    def _dequantize(self, codes: Tensor, base: str, parameters: QParams) -> Variable:
+        output = Variable(self.model.new_name(f"{base}_dequantized"))
+        scale, zero_point = self._pair(base, parameters)
+        self._add("DequantizeLinear", base, [codes, scale, zero_point], output, parameters)
+        return output
+
+    def _pair(self, base: str, parameters: QParams) -> tuple[Constant, Constant]:
+        return (
+            constant(self.model.new_name(f"{base}_scale"), parameters.scale),
+            constant(self.model.new_name(f"{base}_zero_point"), parameters.zero_point),
+        )
+
+    def _add(
+        self, op: str, base: str, inputs: list[Tensor], output: Tensor, parameters: QParams
+    ) -> Node:
+        name = self.model.new_name(f"{base}_{op}")
+        node = Node(op, name, inputs, [output], _axis_attributes(parameters))
+        self.new_nodes.append(node)
+        return node
+
+    def _store_bias(self, use: Use, operand: Bias) -> Event:
+        weight = self.weights[operand.weight]
+        if isinstance(weight.scheme.granularity, PerBlock):
+            return Applied(use.node, f"keeps '{operand.tensor}' float beside a weight in blocks")
+        scale = self._input_scale(operand)
+        codes, _ = quantize_bias(self._bias(use), scale, weight.scale)
+        names = (f"{operand.tensor}_quantized", f"{operand.tensor}_scale")
+        stored = constant(self.model.new_name(names[0]), codes)
+        product = constant(
+            self.model.new_name(names[1]), bias_qparams(scale, weight.scale).scale
+        )
+        output = Variable(self.model.new_name(f"{operand.tensor}_dequantized"))
+        attributes = {"axis": 0} if product.shape else {}
+        name = self.model.new_name(f"{operand.tensor}_DequantizeLinear")
+        node = Node("DequantizeLinear", name, [stored, product], [output], attributes)
+        self.new_nodes.append(node)
+        self._read_instead(use, output)
+        return Applied(use.node, f"stores '{operand.tensor}' as int32")
+
+    def _store_rows(self, use: Use, operand: Rows) -> Event:
+        parameters = self.weights[use]
+        node, table = self.nodes[use.node], self._constant(use)
+        result = node.outputs[0]
+        rows = Variable(self.model.new_name(f"{result.name}_rows"))
+        self._read_instead(use, self._codes(table, parameters))
+        node.outputs[0] = rows
+        scale, zero_point = self._pair(table.name, parameters)
+        attributes = {} if parameters.scale.ndim == 0 else {"axis": -1}
+        name = self.model.new_name(f"{result.name}_DequantizeLinear")
+        self.new_nodes.append(
+            Node("DequantizeLinear", name, [rows, scale, zero_point], [result], attributes)
+        )
+        return Applied(use.node, f"looks up '{table.name}' in {operand.scheme.qtype.storage}")
+
+    def pass_through(self, name: str, activation: Activation) -> Event:
+        """Let a tensor pass through Q and DQ on its way to its readers."""
+        tensor, parameters = self.variables[name], self.parameters[name]
+        readers = tensor.outputs if activation.everyone else self._integer_readers(tensor)
+        if activation.everyone and is_output(self.model, tensor):
+            # The name belongs to the model's users: the DQ writes it, the producer another.
+            raw = Variable(self.model.new_name(f"{name}_float"))
+            take_output(raw, producer := tensor.inputs[0], producer.outputs.index(tensor))
+            result: Variable = tensor
+        else:
+            raw, result = tensor, Variable(self.model.new_name(f"{name}_dequantized"))
+            replace_uses(tensor, result, list(readers))
+        codes: Tensor = Variable(self.model.new_name(f"{name}_quantized"))
+        scale, zero_point = self._pair(name, parameters)
+        self._add("QuantizeLinear", name, [raw, scale, zero_point], codes, parameters)
+        if _restricted(parameters):
+            codes = self._clip(name, codes, parameters)
+        self._add("DequantizeLinear", name, [codes, scale, zero_point], result, parameters)
+        return Applied(name, f"passes through {parameters.scheme.qtype.storage}")
+
+    def _integer_readers(self, tensor: Tensor) -> list[Node]:
+        return [n for n in tensor.outputs if isinstance(self.plan.nodes.get(n.name), Integer)]
+
+    def _clip(self, name: str, codes: Tensor, parameters: QParams) -> Variable:
+        """Keep codes within a width that ONNX has no type for (6 bits in int8, say)."""
+        scheme = parameters.scheme
+        bounds = [
+            constant(
+                self.model.new_name(f"{name}_{end}_code"),
+                np.asarray(code, scheme.qtype.storage),
+            )
+            for end, code in (("lowest", scheme.minimum), ("highest", scheme.maximum))
+        ]
+        output = Variable(self.model.new_name(f"{name}_clipped"))
+        name = self.model.new_name(f"{name}_Clip")
+        self.new_nodes.append(Node("Clip", name, [codes, *bounds], [output]))
+        return output
+
+
+def _axis_attributes(parameters: QParams) -> dict[str, Any]:
+    match parameters.scheme.granularity:
+        case PerChannel(axis):
+            return {"axis": axis}
+        case PerBlock(axis, size):
+            return {"axis": axis, "block_size": size}
+        case _:
+            return {}
+
+
+def _restricted(parameters: QParams) -> bool:
+    """Whether the codes allowed are fewer than the storage type holds."""
+    scheme = parameters.scheme
+    storage = scheme.qtype.storage
+    bits = 4 if storage.itemsize == 1 and storage.name.endswith("int4") else storage.itemsize * 8
+    return scheme.qtype.bits != bits or scheme.narrow_range
