@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
-
 from fetch_models import DEFAULT_CACHE
 from model_cache import manifest_entries
 
-COMMAND = (sys.executable, "-m", "onnxq")
+COMMAND = (sys.executable, "-c", "from onnxq.cli import main; main()")
 RESULTS = Path(__file__).resolve().parent / "results"
 
 # Where the report says what: the first path that exists counts.
@@ -44,9 +43,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 COLUMNS = (
-    "model | exit | verdict | opset | nodes | SQNR dB | agreement | size | speed | interval | "
-    "integer | seconds | peak MB | remark"
-).split(" | ")
+    "model",
+    "exit",
+    "verdict",
+    "opset",
+    "nodes",
+    "SQNR dB",
+    "agreement",
+    "size",
+    "speed",
+    "interval",
+    "integer",
+    "seconds",
+    "peak MB",
+    "remark",
+)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
 import photographs
 import rated_texts
 from model_cache import Cache
+from PIL import Image, ImageDraw, ImageFont
 
 FONT_PACKAGE = "trdg==1.8.0"
 FAMILIES = ("DroidSans", "Lato", "OpenSans", "Raleway", "Roboto", "Sansation")

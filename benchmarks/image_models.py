@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-
 import photographs
 from model_cache import Cache, Case
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-from PIL import Image
-
 import drawn_text
 import line_accuracy
+import numpy as np
+import onnx
 import photographs
 from model_cache import Cache, Case
+from PIL import Image
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)

@@ -9,6 +9,7 @@ Run it in a process of its own: the memory is that of the whole process.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import resource
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -61,6 +64,17 @@ def prepare(model: Path, prepared: Path) -> str:
     return "full"
 
 
+def load_error(model: Path) -> str | None:
+    """Return why ONNX Runtime refuses its own output, or None if it loads."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except (state.InvalidGraph, state.Fail, state.NotImplemented) as error:
+        return str(error)[:200]
+    return None
+
+
 def main() -> None:
     """Quantize and print the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -75,13 +89,15 @@ def main() -> None:
         feed = {name: archive[name] for name in archive.files}
     before = _peak_megabytes()
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    model, out = arguments.model.resolve(), arguments.out.resolve()
+    # The tools leave files of their own in the working directory.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         prepared = Path(folder) / "prepared.onnx"
-        preparation = prepare(arguments.model, prepared)
+        preparation = prepare(model, prepared)
         prepared_at = time.perf_counter()
         quantize_static(
             str(prepared),
-            str(arguments.out),
+            str(out),
             Samples(feed, arguments.batch),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
@@ -90,6 +106,7 @@ def main() -> None:
             calibrate_method=METHODS[arguments.method],
         )
     end = time.perf_counter()
+    peak = _peak_megabytes()
     result = {
         "tool": "onnxruntime",
         "method": arguments.method,
@@ -98,9 +115,10 @@ def main() -> None:
         "prepare_seconds": round(prepared_at - start, 2),
         "seconds": round(end - start, 2),
         "megabytes_before": before,
-        "peak_megabytes": _peak_megabytes(),
-        "out": str(arguments.out),
-        "size_ratio": round(arguments.out.stat().st_size / arguments.model.stat().st_size, 4),
+        "peak_megabytes": peak,
+        "out": str(out),
+        "loads": load_error(out) or True,
+        "size_ratio": round(out.stat().st_size / model.stat().st_size, 4),
     }
     json.dump(result, sys.stdout)
     print()

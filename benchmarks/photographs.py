@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-
 from model_cache import Cache
+from PIL import Image, ImageOps
 
 LABELLED_PACKAGE = "foolbox==3.3.4"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-
 import sounds
 from model_cache import Cache, Case
 

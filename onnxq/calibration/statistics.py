@@ -185,9 +185,7 @@ class TensorStatistics:
             raise DataError("these are not calibration statistics", why=repr(error)) from error
         return cls(**numbers, **extremes, histogram=histogram)  # type: ignore[arg-type]
 
-    def _set_apart(
-        self, values: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], float, float]:
+    def _set_apart(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, float]:
         """Count the values that own no range; return the others and their extremes."""
         ordinary = np.abs(values) < LARGEST_ORDINARY
         self._count_extraordinary(values[~ordinary])
@@ -232,7 +230,7 @@ def is_float(dtype: np.dtype[Any]) -> bool:
 
 def _are_ordinary(low: float, high: float) -> bool:
     """False with NaN, which compares as false."""
-    return -LARGEST_ORDINARY < low and high < LARGEST_ORDINARY
+    return low > -LARGEST_ORDINARY and high < LARGEST_ORDINARY
 
 
 def _in_units(value: float) -> int:

@@ -35,17 +35,13 @@ def made_up_feeds(
     """
     generator = np.random.default_rng(seed)
     known = dimensions or {}
-    return [
-        {spec.name: _made_up(spec, known, generator) for spec in specs} for _ in range(count)
-    ]
+    return [{spec.name: _made_up(spec, known, generator) for spec in specs} for _ in range(count)]
 
 
 def _made_up(
     spec: InputSpec, known: Mapping[str, int], generator: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    shape = tuple(
-        d if isinstance(d, int) and d >= 0 else known.get(str(d), 1) for d in spec.shape
-    )
+    shape = tuple(d if isinstance(d, int) and d >= 0 else known.get(str(d), 1) for d in spec.shape)
     if spec.dtype == np.dtype(object):
         return np.full(shape, "", dtype=object)
     if spec.dtype.kind in "iub":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -169,9 +168,8 @@ def _spec(value: Any) -> InputSpec:
 def _special_type(name: str) -> np.dtype[Any] | None:
     """bfloat16, float8 and 4-bit types, by ONNX Runtime's names for them."""
     kind = name.removeprefix("tensor(").removesuffix(")").upper()
-    if not name.startswith("tensor(") or kind not in onnx.TensorProto.DataType.keys():
-        return None
-    return np.dtype(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind)))
+    known = dict(onnx.TensorProto.DataType.items())
+    return np.dtype(helper.tensor_dtype_to_np_dtype(known[kind])) if kind in known else None
 
 
 def engine_reason(error: BaseException) -> str:

@@ -118,8 +118,8 @@ class Variable(gs.Variable):  # type: ignore[misc]
 class Constant(gs.Constant):  # type: ignore[misc]
     """A tensor known beforehand.
 
-    `overridable` says that the value is only the default of a graph input: whoever runs
-    the model may replace it, so no pass may rely on it.
+    `listed` says that the file also lists it among its inputs. `overridable` says that it is
+    therefore only a default: whoever runs the model may replace it, so no pass may rely on it.
     """
 
     name: str
@@ -130,8 +130,14 @@ class Constant(gs.Constant):  # type: ignore[misc]
     __hash__ = object.__hash__
 
     def __init__(
-        self, name: str, values: NDArray[Any] | Stored, *, overridable: bool = False
+        self,
+        name: str,
+        values: NDArray[Any] | Stored,
+        *,
+        listed: bool = False,
+        overridable: bool = False,
     ) -> None:
+        self.listed = listed
         self.overridable = overridable
         super().__init__(name, values)
 

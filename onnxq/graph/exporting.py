@@ -83,7 +83,7 @@ def _export(
     kept = [c for n, c in graph.initializers.items() if id(c) in used or n in graph.spare]
     for tensor in (*kept, *new):
         _add_constant(proto, tensor, write)
-    defaults = {c.name for c in kept} if list_defaults else set()
+    defaults = {c.name for c in kept if c.listed} if list_defaults else set()
     proto.input.extend(_inputs(graph, defaults))
     proto.output.extend(_outputs(graph))
     proto.value_info.extend(_value_info(graph, {c.name for c in kept}))
@@ -183,6 +183,4 @@ def describe(tensor: Tensor) -> onnx.ValueInfoProto:
         return renamed
     if dtype is None:
         return onnx.ValueInfoProto(name=tensor.name)
-    return helper.make_tensor_value_info(
-        tensor.name, helper.np_dtype_to_tensor_dtype(dtype), shape
-    )
+    return helper.make_tensor_value_info(tensor.name, helper.np_dtype_to_tensor_dtype(dtype), shape)

@@ -27,4 +27,3 @@ def extract(model: Model, nodes: Sequence[Node], outputs: Sequence[Tensor]) -> o
     if proto.ir_version < 4:
         proto.ir_version = 4
     return proto
-

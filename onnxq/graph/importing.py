@@ -62,9 +62,10 @@ def import_graph(
     """
     graph = Graph(_own_fields(proto), opset)
     scope: Scope = ChainMap({}, outer if outer is not None else {})
-    listed = {value.name for value in proto.input} if ir_version >= 4 else set()
+    listed = {value.name for value in proto.input}
     for name, stored in _initializers(proto, base_directory):
-        tensor = Constant(name, stored, overridable=name in listed)
+        is_default = name in listed and ir_version >= 4
+        tensor = Constant(name, stored, listed=name in listed, overridable=is_default)
         graph.initializers[name] = scope[name] = tensor
     graph.inputs = [
         _declare(scope, value) for value in proto.input if value.name not in graph.initializers

@@ -43,6 +43,7 @@ def convert_opset(model: Model, version: int) -> None:
         known = weights.get(graph_constant.name)
         if known is not None:
             graph_constant._values = known.stored
+            graph_constant.listed = known.listed
             graph_constant.overridable = known.overridable
     for node in every_node(model.graph):
         if node.outputs and given.get(node.outputs[0].name) == node.name:

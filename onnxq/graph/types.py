@@ -46,15 +46,11 @@ def infer_types(model: Model) -> Mapping[str, TensorType]:
         name: (t.dtype, t.shape) for name, t in model.variables.items()
     }
     try:
-        proto = onnx.shape_inference.infer_shapes(
-            model.to_proto(without_weights), data_prop=True
-        )
+        proto = onnx.shape_inference.infer_shapes(model.to_proto(without_weights), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return declared
     graph = proto.graph
-    inferred = {
-        value.name: declared_type(value) for value in (*graph.value_info, *graph.output)
-    }
+    inferred = {value.name: declared_type(value) for value in (*graph.value_info, *graph.output)}
     for name, (dtype, shape) in declared.items():
         found_dtype, found_shape = inferred.get(name, (None, None))
         # A producer's declared output shape may be wrong; inference recomputes it.

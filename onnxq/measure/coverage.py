@@ -126,6 +126,8 @@ def kind_of(node: NodeProto, graph: OptimizedGraph) -> Kind:
         return Kind.CONVERSION
     if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith(_INTEGER_PREFIXES):
         return Kind.INTEGER
+    if node.op_type in _SHAPE_OPERATORS:
+        return Kind.INDEX
     written = [graph.dtypes.get(name, 0) for name in node.output if name]
     read = [graph.dtypes.get(name, 0) for name in node.input if name]
     if any(dtype in FLOAT_TYPES for dtype in written):
@@ -145,6 +147,7 @@ def _place(node: NodeProto, graph: OptimizedGraph) -> PlacedNode:
 
 
 _CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_SHAPE_OPERATORS = frozenset({"Shape", "Size"})
 _INTEGER_PREFIXES = ("QLinear", "QOrdered")
 # Operators that read or hold quantized values although their result may be float.
 _INTEGER_OPERATORS = frozenset(

@@ -61,6 +61,19 @@ def _float_input(node: NodeProto, graph: OptimizedGraph) -> str:
     return ""
 
 
+def _missing_zero_point(node: NodeProto, graph: OptimizedGraph) -> str:
+    if node.op_type not in _GEMMS and node.op_type not in _SAME_PARAMETERS:
+        return ""
+    writers = [graph.writers.get(name) for name in _data_inputs(node)]
+    conversions = [writer for writer in writers if writer is not None]
+    if node.op_type in _SAME_PARAMETERS:
+        conversions += _quantizers(node, graph)
+    for conversion in conversions:
+        if len(conversion.input) < 3 or not conversion.input[2]:
+            return f"{describe(conversion)} has no zero point; write it out, even if it is 0"
+    return ""
+
+
 def _merged_sum(node: NodeProto, graph: OptimizedGraph) -> str:
     if is_op(node, "FusedConv") and len(node.input) > 3 and node.input[3]:
         return "its output goes in float into an Add; quantize the tensor between them"
@@ -75,7 +88,7 @@ def _merged_activation(node: NodeProto, graph: OptimizedGraph) -> str:
 
 
 def _unquantized_gemm(node: NodeProto, graph: OptimizedGraph) -> str:
-    if node.op_type not in ("Gemm", "FusedGemm") or _quantizers(node, graph):
+    if node.op_type not in _GEMMS or _quantizers(node, graph):
         return ""
     return (
         "its bias is float and its output is not quantized; "
@@ -114,7 +127,7 @@ def _several_quantizers(node: NodeProto, graph: OptimizedGraph) -> str:
 
 
 def _scaled_gemm(node: NodeProto, graph: OptimizedGraph) -> str:
-    if node.op_type not in ("Gemm", "FusedGemm"):
+    if node.op_type not in _GEMMS:
         return ""
     settings = attributes(node)
     for name in ("alpha", "beta"):
@@ -209,6 +222,7 @@ def _scale_of(name: str, graph: OptimizedGraph) -> NDArray[Any] | None:
 # A bias scale this far from the product is still fused (and read as the product).
 _BIAS_TOLERANCE = 0.05
 _FUSED_FLOAT = ("FusedConv", "FusedGemm", "Conv")
+_GEMMS = ("Gemm", "FusedGemm")
 _WEIGHTED = ("Conv", "FusedConv", "Gemm", "FusedGemm")
 _ACTIVATIONS = frozenset(
     {"Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "QuickGelu"}
@@ -241,6 +255,7 @@ _RULES: tuple[Rule, ...] = (
     _wide_codes,
     _narrow_weight,
     _float_input,
+    _missing_zero_point,
     _merged_sum,
     _merged_activation,
     _unquantized_gemm,

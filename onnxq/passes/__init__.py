@@ -4,6 +4,7 @@ from onnxq.passes.deduplicate_constants import DeduplicateConstants
 from onnxq.passes.events import Applied, Event, PassReport, Refused
 from onnxq.passes.fold_constants import FoldConstants
 from onnxq.passes.fold_gemm_scalars import FoldGemmScalars
+from onnxq.passes.freeze_defaults import FreezeDefaults
 from onnxq.passes.fuse_batch_norm import FuseBatchNorm
 from onnxq.passes.fuse_gelu import FuseGelu
 from onnxq.passes.inline_functions import InlineFunctions
@@ -19,6 +20,7 @@ __all__ = [
     "Event",
     "FoldConstants",
     "FoldGemmScalars",
+    "FreezeDefaults",
     "FuseBatchNorm",
     "FuseGelu",
     "InlineFunctions",

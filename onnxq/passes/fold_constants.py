@@ -40,8 +40,20 @@ from onnxq.graph import (
 from onnxq.passes.events import Applied, Event, Refused
 
 _NEVER = frozenset(
-    "QuantizeLinear DequantizeLinear DynamicQuantizeLinear Constant Dropout Bernoulli Multinomial "
-    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike BatchNormalization".split()
+    [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "Constant",
+        "Dropout",
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "BatchNormalization",
+    ]
 )
 
 
@@ -209,9 +221,7 @@ def _fold_shapes(model: Model, types: Mapping[str, TensorType]) -> Iterator[Even
     remove_dead_nodes(model)
 
 
-def _fold_gather(
-    model: Model, node: Node, shape: tuple[int | str | None, ...]
-) -> Iterator[Event]:
+def _fold_gather(model: Model, node: Node, shape: tuple[int | str | None, ...]) -> Iterator[Event]:
     if node.op != "Gather" or not node.standard or is_output(model, node.outputs[0]):
         return
     index = bound_constant(node.inputs[1])

@@ -207,9 +207,7 @@ def _scale_outputs(node: Node, weight: Array, factor: Array) -> Array:
     return np.asarray((split * factor.reshape(shape)).reshape(weight.shape))
 
 
-def _scale_inputs(
-    node: Node, weight: Array, factor: Array, addend: Array
-) -> tuple[Array, Array]:
+def _scale_inputs(node: Node, weight: Array, factor: Array, addend: Array) -> tuple[Array, Array]:
     """Multiply each input channel; also what the added constants become at the output."""
     if node.op == "MatMul":
         return weight * factor[:, None], np.zeros(1)

@@ -111,5 +111,3 @@ def _scalar_operand(node: Node) -> float | None:
         if isinstance(tensor, Constant) and tensor.size == 1 and not tensor.overridable:
             return float(read(tensor).reshape(-1)[0])
     return None
-
-

@@ -170,9 +170,7 @@ class _Work:
         codes, _ = quantize_bias(self._bias(use), scale, weight.scale)
         names = (f"{operand.tensor}_quantized", f"{operand.tensor}_scale")
         stored = constant(self.model.new_name(names[0]), codes)
-        product = constant(
-            self.model.new_name(names[1]), bias_qparams(scale, weight.scale).scale
-        )
+        product = constant(self.model.new_name(names[1]), bias_qparams(scale, weight.scale).scale)
         output = Variable(self.model.new_name(f"{operand.tensor}_dequantized"))
         attributes = {"axis": 0} if product.shape else {}
         name = self.model.new_name(f"{operand.tensor}_DequantizeLinear")

@@ -119,7 +119,9 @@ def weight_fault(node: Node, tensor: Tensor) -> str:
     if tensor.overridable:
         return f"its weight '{tensor.name}' is a graph input and may change at run time"
     if tensor.stored.dtype != np.float32:
-        return f"its weight '{tensor.name}' is {tensor.stored.dtype.name}; only float32 is quantized"
+        return (
+            f"its weight '{tensor.name}' is {tensor.stored.dtype.name}; only float32 is quantized"
+        )
     if tensor.size == 0:
         return f"its weight '{tensor.name}' is empty"
     if not np.isfinite(read(tensor)).all():

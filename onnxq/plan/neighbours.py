@@ -42,9 +42,7 @@ class Group:
         return [self.head.node.inputs[i] for i in self.head.data]
 
 
-def build_group(
-    model: Model, head: Candidate, absorbable: Mapping[str, Candidate]
-) -> Group:
+def build_group(model: Model, head: Candidate, absorbable: Mapping[str, Candidate]) -> Group:
     """Follow the head's output through what the engine absorbs."""
     node, tail, bias = head.node, [], None
     low: float | None = None
@@ -62,9 +60,7 @@ def build_group(
             low, high = bounds
             tail, end = [*tail, clip.node], clip.node.outputs[0]
     outputs = node.outputs if not tail else [end]
-    return Group(
-        head, tuple(tail), bias, tuple(t for t in outputs if t.name), low, high
-    )
+    return Group(head, tuple(tail), bias, tuple(t for t in outputs if t.name), low, high)
 
 
 def _adds_vector(reader: Node | None, tensor: Tensor) -> bool:

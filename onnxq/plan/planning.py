@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from onnxq.config import Config
-from onnxq.graph import Constant, Model, Node, Tensor, Variable, infer_types, is_output
+from onnxq.graph import Constant, Model, Node, Tensor, Variable, infer_types
 from onnxq.plan.candidates import Candidate, Context, examine
 from onnxq.plan.decisions import (
     Absorbed,
@@ -240,5 +240,3 @@ def weight_axes(node: Node) -> tuple[int, int]:
     if node.op == "Gemm":
         return (0, 1) if node.attrs.get("transB", 0) else (1, 0)
     return {"MatMul": (1, 0), "ConvTranspose": (1, 0)}.get(node.op, (0, 1))
-
-

@@ -39,9 +39,7 @@ class Format:
 
     def scheme(self, granularity: Granularity) -> Scheme:
         """The scheme at a granularity."""
-        return Scheme(
-            self.qtype, granularity, self.symmetric, self.narrow_range, self.power_of_two
-        )
+        return Scheme(self.qtype, granularity, self.symmetric, self.narrow_range, self.power_of_two)
 
     def for_axes(self, channel_axis: int, reduced_axis: int) -> Scheme:
         """The scheme of a weight whose channels and sums lie along these axes."""

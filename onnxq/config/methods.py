@@ -1,0 +1,92 @@
+"""How a range is found from the values a tensor took, and what each method can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from onnxq.config.base import Block
+
+
+class MinMax(Block):
+    """From the lowest to the highest value seen."""
+
+    kind: Literal["min-max"] = "min-max"
+
+
+class MovingAverage(Block):
+    """The mean over the samples of each sample's lowest and highest value."""
+
+    kind: Literal["moving-average"] = "moving-average"
+
+
+class Percentile(Block):
+    """Leaves out the rarest values at both ends."""
+
+    kind: Literal["percentile"] = "percentile"
+    percentile: float = Field(99.99, gt=50, le=100)
+    """Percent of the values that stay inside the range."""
+
+
+class Entropy(Block):
+    """The range whose quantized histogram diverges least from the true one (Kullback-Leibler)."""
+
+    kind: Literal["entropy"] = "entropy"
+    levels: int = Field(128, ge=4, le=65536)
+    """Levels the histogram is merged to."""
+
+
+class Mse(Block):
+    """The range with the smallest expected squared error."""
+
+    kind: Literal["mse"] = "mse"
+
+
+class Ifmr(Block):
+    """AMCT's search around a percentile for the maximum with the smallest squared error."""
+
+    kind: Literal["ifmr"] = "ifmr"
+    percentile: float = Field(0.999999, gt=0.5, le=1)
+    """Share of the values that the search starts from."""
+    start: float = Field(0.7, gt=0)
+    """Smallest candidate, as a multiple of the starting maximum."""
+    end: float = Field(1.3, gt=0)
+    """Largest candidate."""
+    step: float = Field(0.01, gt=0)
+    """Distance of the candidates."""
+
+
+RangeMethod: TypeAlias = MinMax | MovingAverage | Percentile | Entropy | Mse | Ifmr
+
+
+def _spelled_out(value: Any) -> Any:
+    """`percentile` stands for `{kind: percentile}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+AnyRangeMethod = Annotated[
+    RangeMethod,
+    Field(discriminator="kind"),
+    BeforeValidator(_spelled_out, json_schema_input_type=RangeMethod | str),
+]
+
+
+class Auto(Block):
+    """Tries several methods on the whole model and keeps the one with the best output."""
+
+    kind: Literal["auto"] = "auto"
+    candidates: tuple[AnyRangeMethod, ...] = (
+        MinMax(),
+        Percentile(percentile=99.99),
+        Percentile(percentile=99.999),
+        Mse(),
+    )
+    """The methods to try."""
+
+
+Method: TypeAlias = Annotated[
+    Auto | MinMax | MovingAverage | Percentile | Entropy | Mse | Ifmr,
+    Field(discriminator="kind"),
+    BeforeValidator(_spelled_out),
+]
