@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from onnxq.calibration.statistics import TensorStatistics, is_float
-from onnxq.engine import Feed
+from onnxq.engine import Feed, Run
 from onnxq.errors import DataError, UsageError
 
-Run: TypeAlias = Callable[[Feed], Mapping[str, NDArray[Any]]]
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 

@@ -50,7 +50,7 @@ class Density:
         below = np.concatenate([[0.0], np.cumsum(self.mass)])
         last = self.mass.size - 1
         index = min(max(int(np.searchsorted(below, rank, side="left")) - 1, 0), last)
-        share = min(max((rank - below[index]) / self.mass[index], 0.0), 1.0)
+        share = float(np.clip((rank - below[index]) / self.mass[index], 0.0, 1.0))
         left, right = float(self.left[index]), float(self.right[index])
         return left + share * (right - left)
 
@@ -72,7 +72,9 @@ class Density:
         ends = edges.copy()
         np.maximum.at(ends, group, right)
         ends[:-1] = np.minimum(ends[:-1], edges[1:])
-        return Density(edges, ends, np.bincount(group, self.mass, edges.size))
+        mass = np.zeros_like(edges)
+        np.add.at(mass, group, self.mass)
+        return Density(edges, ends, mass)
 
 
 def density_of(statistics: TensorStatistics) -> Density:

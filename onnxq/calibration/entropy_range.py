@@ -8,8 +8,8 @@ normalised to one.
 
 Differences from the usual form: values that are exactly zero are left out, for every format
 represents them without error and after a Relu they would outweigh all others. And when the
-threshold lies in the lowest part of the linear histogram, the search is repeated with a finer histogram
-below it, so that an outlier cannot use up the resolution.
+threshold lies in the lowest part of the linear histogram, the search is repeated with a finer
+histogram below it, so that an outlier cannot use up the resolution.
 
 With B the sum over the bins of a level and n the number of those not empty, every bin of that
 level has Q = B / n, so that sum P log Q needs one term per level: all thresholds are computed

@@ -57,14 +57,19 @@ def range_of(
         bounds: Values beyond count as lying at the bound.
 
     Returns:
-        The range, with zero in it, and never beyond the values seen but for IFMR.
+        The range, with zero in it. It is never wider than the values seen, but for IFMR, and
+        never just zero if there are others: where a method would clip all of them (rare
+        values of a sparse tensor beyond the percentile), it is that of min-max.
 
     Raises:
         DataError: No ordinary value was seen, or only extremes that are not ordinary.
         UsageError: The method needs a histogram and there is none.
     """
     _require_values(statistics)
-    low, high = _METHODS[type(method)](method, statistics, scheme, bounds or _UNBOUNDED)
+    limits = bounds or _UNBOUNDED
+    low, high = _METHODS[type(method)](method, statistics, scheme, limits)
+    if low >= 0.0 >= high:
+        low, high = _min_max(MinMax(), statistics, scheme, limits)
     return Range(min(low, 0.0), max(high, 0.0))
 
 

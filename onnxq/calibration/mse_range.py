@@ -39,17 +39,20 @@ def mse_range(density: Density, scheme: Scheme) -> tuple[float, float]:
         scheme: The number format.
 
     Returns:
-        Low (at most 0) and high (at least 0). For a symmetric scheme the sides that hold
-        values reach equally far.
+        Low (at most 0) and high (at least 0).
     """
     low, high = min(float(density.left[0]), 0.0), max(float(density.right[-1]), 0.0)
     full = squared_errors(density, quantizers(scheme, [low], [high]))[0]
     if scheme.symmetric or low == 0.0 or high == 0.0:
-        below, above = float(low < 0), float(high > 0)
         limits = _useful_limits(density.magnitudes(), max(-low, high), full)
-        return _search(density, scheme, [limits], lambda t: (-below * t, above * t))
+        return _search(density, scheme, [limits], _limited_to(low, high))
     both = [_useful_limits(_negated(density), -low, full), _useful_limits(density, high, full)]
     return _search(density, scheme, both, lambda t, u: (-t, u))
+
+
+def _limited_to(low: float, high: float) -> _ToRange:
+    """One limit for both sides, as far as there are values."""
+    return lambda limit: (np.maximum(-limit, low), np.minimum(limit, high))
 
 
 def _useful_limits(density: Density, largest: float, budget: float) -> tuple[float, float]:

@@ -62,6 +62,11 @@ class Ranges:
     feeds_digest: str | None = None
     samples: int = 0
 
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """(low, high) by tensor name."""
+        return {name: (found.low, found.high) for name, found in self.ranges.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """The ranges as JSON values; ``from_dict`` reads them back exactly."""
         return {

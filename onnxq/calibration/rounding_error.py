@@ -99,7 +99,9 @@ def _edges(density: Density, chosen: NDArray[np.bool_]) -> tuple[Float64, Float6
     left, right = density.left[chosen], density.right[chosen]
     height = density.mass[chosen] / (right - left)
     edges, where = np.unique(np.concatenate([left, right]), return_inverse=True)
-    return edges, np.bincount(where, np.concatenate([-height, height]), edges.size)
+    weight = np.zeros_like(edges)
+    np.add.at(weight, where, np.concatenate([-height, height]))
+    return edges, weight
 
 
 def _weighted_sums(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from onnxq.calibration.notes import Notes
 from onnxq.errors import DataError
+
+Labelled: TypeAlias = Iterator[tuple[str, object]]
+"""Samples in whatever form the user has them, each with a label for errors."""
 
 
 class Source(Protocol):
-    """A stream of samples in whatever form the user has them."""
+    """A stream of samples."""
 
     @property
     def description(self) -> str:
@@ -20,11 +22,16 @@ class Source(Protocol):
     def length(self) -> int | None:
         """How many samples there are, if that is known."""
 
-    def digest(self, limit: int | None) -> str | None:
-        """Digest of the content of the first so many samples, where it is cheap to find."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know of this source."""
 
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
-        """The samples, each with a label for errors.
+    @property
+    def digest(self) -> str | None:
+        """Digest of the content, where it is cheap to find."""
+
+    def read(self) -> Labelled:
+        """The samples.
 
         Raises:
             DataError: They cannot be read, or only once and that has been done.
@@ -34,42 +41,44 @@ class Source(Protocol):
 class IterableSource:
     """Any iterable: a list, a torch DataLoader, a generator (which can be read only once)."""
 
-    def __init__(self, samples: Iterable[object], description: str = "") -> None:
+    notes: tuple[str, ...] = ()
+    digest: str | None = None
+
+    def __init__(self, samples: Iterable[object]) -> None:
         self._samples = samples
         self._is_spent = False
         self.length = _length(samples)
-        self.description = description or type(samples).__name__
+        self.description = type(samples).__name__
 
-    def digest(self, limit: int | None) -> None:
-        """Not known without reading everything."""
-
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
+    def read(self) -> Labelled:
         """The samples, numbered from 0."""
         if self._is_spent:
-            raise spent(self.description)
+            raise _spent(self.description, "give a function that returns a new one")
         self._is_spent = isinstance(self._samples, Iterator)
-        return ((f"sample {number}", sample) for number, sample in enumerate(self._samples))
+        return _numbered(self._samples)
 
 
 class IndexedSource:
     """A dataset with a length and items by index, such as a torch Dataset."""
+
+    notes: tuple[str, ...] = ()
+    digest: str | None = None
 
     def __init__(self, samples: Any) -> None:
         self._samples = samples
         self.length: int | None = len(samples)
         self.description = type(samples).__name__
 
-    def digest(self, limit: int | None) -> None:
-        """Not known without reading everything."""
-
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
+    def read(self) -> Labelled:
         """The samples, numbered from 0."""
-        return ((f"sample {i}", self._samples[i]) for i in range(self.length or 0))
+        return _numbered(self._samples[index] for index in range(self.length or 0))
 
 
 class ReaderSource:
-    """ONNX Runtime's CalibrationDataReader: `get_next()` gives a sample or None at the end."""
+    """ONNX Runtime's CalibrationDataReader: `get_next()` gives a sample, or None at the end."""
 
+    notes: tuple[str, ...] = ()
+    digest: str | None = None
     length: int | None = None
 
     def __init__(self, reader: Any) -> None:
@@ -77,44 +86,44 @@ class ReaderSource:
         self._is_started = False
         self.description = type(reader).__name__
 
-    def digest(self, limit: int | None) -> None:
-        """Not known without reading everything."""
-
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
+    def read(self) -> Labelled:
         """The samples, numbered from 0."""
         if self._is_started:
             if not hasattr(self._reader, "rewind"):
-                raise spent(self.description, "add a method rewind() to it, or make a new one")
+                raise _spent(self.description, "add a method rewind() to it")
             self._reader.rewind()
         self._is_started = True
-        samples = iter(self._reader.get_next, None)
-        return ((f"sample {number}", sample) for number, sample in enumerate(samples))
+        return _numbered(iter(self._reader.get_next, None))
 
 
 class CallableSource:
     """A function that gives samples, called again whenever they are wanted again."""
 
+    digest: str | None = None
+
     def __init__(
-        self, function: Callable[[], object], open_: Callable[[object], Source], description: str
+        self, function: Callable[[], object], to_source: Callable[[object], Source], name: str
     ) -> None:
         self._function = function
-        self._open = open_
-        self._fresh: Source | None = open_(function())
-        self.length = self._fresh.length
-        self.description = description
+        self._to_source = to_source
+        first = to_source(function())
+        self._unread: Source | None = first
+        self.length = first.length
+        self.notes = first.notes
+        self.description = name
 
-    def digest(self, limit: int | None) -> None:
-        """Not known without reading everything."""
-
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
+    def read(self) -> Labelled:
         """The samples of what the function returns."""
-        source = self._fresh or self._open(self._function())
-        self._fresh = None
-        return source.read(notes)
+        source = self._unread or self._to_source(self._function())
+        self._unread = None
+        return source.read()
 
 
-def spent(description: str, remedy: str = "give a function that returns a new one") -> DataError:
-    """The error for samples that could be read only once."""
+def _numbered(samples: Iterable[object]) -> Labelled:
+    return ((f"sample {number}", sample) for number, sample in enumerate(samples))
+
+
+def _spent(description: str, remedy: str) -> DataError:
     return DataError(
         "the samples have been read already and cannot be read again",
         where=description,

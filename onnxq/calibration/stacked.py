@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from onnxq.calibration.arrays import nearest
-from onnxq.calibration.notes import Notes
+from onnxq.calibration.sources import Labelled
 from onnxq.engine import InputSpec
 from onnxq.errors import DataError
 
@@ -95,7 +95,8 @@ class StackedSource:
     """Samples cut from one array per input.
 
     Attributes:
-        description: A few words for messages.
+        description: A few words for messages and reports.
+        digest: Digest of the arrays, if it is known.
         length: How many samples the arrays hold.
         ignored: Names of the arrays that are no inputs, such as labels.
 
@@ -112,7 +113,7 @@ class StackedSource:
         digest: str | None = None,
     ) -> None:
         self.description = description
-        self._digest = digest
+        self.digest = digest
         names = _names(columns, specs, description)
         self.ignored = tuple(name for name in columns if name not in names.values())
         self._columns = {spec.name: columns[names[spec.name]] for spec in specs}
@@ -121,21 +122,22 @@ class StackedSource:
         }
         self.length: int | None = self._count()
 
-    def digest(self, limit: int | None) -> str | None:
-        """The digest given, of all the arrays."""
-        return self._digest
-
-    def read(self, notes: Notes) -> Iterator[tuple[str, object]]:
-        """The samples, numbered from 0."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        left_out = [
+            f"input '{name}': the last {cut.left_over} row(s) do not fill the model's batch"
+            " and are left out"
+            for name, cut in self._cuts.items()
+            if cut.left_over
+        ]
         if self.ignored:
             listed = ", ".join(f"'{name}'" for name in self.ignored)
-            notes.add(f"{self.description}: arrays that are no inputs are ignored: {listed}")
-        for name, cut in self._cuts.items():
-            if cut.left_over:
-                notes.add(
-                    f"input '{name}': the last {cut.left_over} row(s) do not fill the model's"
-                    " batch and are left out"
-                )
+            left_out.append(f"arrays that are no inputs are ignored: {listed}")
+        return tuple(left_out)
+
+    def read(self) -> Labelled:
+        """The samples, numbered from 0."""
         parts = [cut.samples(self._columns[name]) for name, cut in self._cuts.items()]
         for number, arrays in enumerate(zip(*parts, strict=True)):
             yield f"sample {number}", dict(zip(self._cuts, arrays, strict=True))

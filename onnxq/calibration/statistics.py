@@ -103,7 +103,7 @@ class TensorStatistics:
             values = np.asarray(array, np.float32).reshape(-1)
             low, high = float(values.min()), float(values.max())
         self.count += values.size
-        if not _are_ordinary(low, high):
+        if not are_ordinary(low, high):
             values, low, high = self._set_apart(values)
         if values.size:
             self._add_extremes(low, high)
@@ -127,7 +127,7 @@ class TensorStatistics:
             return
         low, high = float(np.float32(low)), float(np.float32(high))
         self.count += count
-        if _are_ordinary(low, high):
+        if are_ordinary(low, high):
             self._add_extremes(low, high)
             return
         self.unresolved += 1
@@ -205,7 +205,7 @@ class TensorStatistics:
 
     def _add_extremes(self, low: float, high: float) -> None:
         self.samples += 1
-        # Adding 0.0 makes -0.0 positive: which of the two equal zeros wins must not depend on order.
+        # Adding 0.0 makes -0.0 positive: which of two equal zeros stays must not depend on order.
         self.minimum, self.maximum = min(self.minimum, low + 0.0), max(self.maximum, high + 0.0)
         self._widen_raw(low, high)
         self.low_sum += _in_units(low)
@@ -228,8 +228,8 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def _are_ordinary(low: float, high: float) -> bool:
-    """False with NaN, which compares as false."""
+def are_ordinary(low: float, high: float) -> bool:
+    """Whether extremes are those of ordinary values; False with NaN, which compares as false."""
     return low > -LARGEST_ORDINARY and high < LARGEST_ORDINARY
 
 

@@ -1,5 +1,15 @@
 """The configuration: one strict schema, read from YAML, TOML or JSON."""
 
+from onnxq.config.effective import Setting, effective
+from onnxq.config.formats import (
+    ActivationFormat,
+    BlockSize,
+    LayerRule,
+    Override,
+    WeightFormat,
+)
+from onnxq.config.inputs import Calibration, Evaluate, Preprocessing
+from onnxq.config.json_schema import json_schema
 from onnxq.config.loading import LoadedConfig, load_config, parse_config, read_config
 from onnxq.config.methods import (
     Auto,
@@ -12,19 +22,9 @@ from onnxq.config.methods import (
     Percentile,
     RangeMethod,
 )
-from onnxq.config.schema import (
-    ActivationFormat,
-    BlockSize,
-    Budget,
-    Calibration,
-    Config,
-    Evaluate,
-    LayerRule,
-    Override,
-    Preprocessing,
-    WeightFormat,
-)
+from onnxq.config.schema import Budget, Config
 from onnxq.config.selectors import Glob, Name, OpType, Regex, Selector
+from onnxq.config.template import template
 
 __all__ = [
     "ActivationFormat",
@@ -51,8 +51,12 @@ __all__ = [
     "RangeMethod",
     "Regex",
     "Selector",
+    "Setting",
     "WeightFormat",
+    "effective",
+    "json_schema",
     "load_config",
     "parse_config",
     "read_config",
+    "template",
 ]

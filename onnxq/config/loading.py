@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from onnxq.config.problems import config_error, flatten
+from onnxq.config.keys import flatten, is_within
+from onnxq.config.problems import Origins, config_error
 from onnxq.config.schema import Config
 from onnxq.config.yaml_reading import read_yaml
 from onnxq.errors import ConfigError
 
-Lines = Mapping[str, int]
-Origins = Mapping[str, str]
+COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class LoadedConfig:
 
     Attributes:
         config: The checked values.
-        origins: By dotted key, such as `calibration.method` → `c.yaml:12`.
+        origins: By dotted key, such as `calibration.method` → `c.yaml:12` or `command line`;
+            the whole file has the empty key. Only YAML tells lines.
     """
 
     config: Config
@@ -49,50 +50,59 @@ def read_config(
     """Read a configuration file and set what the command line says on top.
 
     Args:
-        path: A .yaml, .yml, .toml or .json file; None: defaults alone.
-        command_line: Values by dotted key; None values are ignored.
+        path: A .yaml, .yml, .toml or .json file, whose relative paths start at its own folder;
+            None: defaults alone.
+        command_line: Values by dotted key; None values are ignored, relative paths stay.
+
+    Raises:
+        ConfigError: with the origin, the key, and what is wrong.
     """
-    data: dict[str, Any] = {}
-    lines: Lines = {}
-    origin = ""
-    if path is not None:
-        origin = str(path)
-        data, lines = _read(Path(path))
-    origins = {
-        key: f"{origin}:{lines[key]}" if key in lines else origin for key in flatten(data) if key
-    }
-    config = _checked(data, origin, lines)
-    if path is not None:
-        config = config.resolved(Path(path).parent)
+    config, origins = (Config(), {}) if path is None else _from_file(Path(path))
     given = {key: value for key, value in (command_line or {}).items() if value is not None}
-    if given:
-        merged = config.model_dump(exclude_unset=True)
-        for key, value in given.items():
-            _set(merged, key, value)
-        config = _checked(merged, "command line", {})
-    return LoadedConfig(config, {**origins, **dict.fromkeys(given, "command line")})
+    if not given:
+        return LoadedConfig(config, origins)
+    merged = config.model_dump(exclude_unset=True)
+    for key, value in given.items():
+        _set(merged, key, value)
+        origins = {old: origin for old, origin in origins.items() if not is_within(old, key)}
+    origins |= dict.fromkeys(given, COMMAND_LINE)
+    return LoadedConfig(_checked(merged, origins), origins)
 
 
 def parse_config(values: Mapping[str, object]) -> Config:
-    """Check a configuration given as nested mappings."""
-    return _checked(dict(values), "", {})
+    """Check a configuration given as nested mappings; its relative paths stay.
+
+    Raises:
+        ConfigError: with the key, and what is wrong.
+    """
+    return _checked(dict(values), {})
 
 
-def _checked(data: dict[str, Any], origin: str, lines: Lines) -> Config:
+def _checked(data: dict[str, Any], origins: Origins) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise config_error(error, Config, origin=origin, line_of=lines.get) from None
+        raise config_error(error, Config, origins) from None
 
 
 def _set(data: dict[str, Any], key: str, value: object) -> None:
     *blocks, last = key.split(".")
     for block in blocks:
-        data = data.setdefault(block, {})
+        # What is no block gives way: `weights.granularity.block` replaces `granularity: tensor`.
+        if not isinstance(data.get(block), dict):
+            data[block] = {}
+        data = data[block]
     data[last] = value
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+def _from_file(path: Path) -> tuple[Config, dict[str, str]]:
+    data, lines = _read(path)
+    origins = {"": str(path), **{key: f"{path}:{line}" for key, line in lines.items()}}
+    config = _checked(data, origins).resolved(path.parent)
+    return config, dict.fromkeys(flatten(data), str(path)) | origins
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, int]]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(
@@ -101,25 +111,23 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
             remedy=f"use one of {', '.join(_READERS)}",
         )
     try:
-        data, lines = reader(path.read_text(encoding="utf-8"))
+        data, lines = reader(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError(
-            "configuration cannot be read", where=str(path), why=error.strerror or str(error)
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(
-            "configuration cannot be parsed", where=str(path), why=" ".join(str(error).split())
-        ) from error
+        reason = error.strerror or str(error)
+        raise ConfigError("configuration cannot be read", where=str(path), why=reason) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError("configuration cannot be parsed", where=str(path), why=reason) from error
     if not isinstance(data, dict):
         raise ConfigError("configuration is not a mapping of keys", where=str(path))
     return data, lines
 
 
-def _read_toml(text: str) -> tuple[Any, Lines]:
+def _read_toml(text: str) -> tuple[Any, Mapping[str, int]]:
     return tomllib.loads(text), {}
 
 
-def _read_json(text: str) -> tuple[Any, Lines]:
+def _read_json(text: str) -> tuple[Any, Mapping[str, int]]:
     return json.loads(text, object_pairs_hook=_without_duplicates), {}
 
 
@@ -131,7 +139,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-_READERS: dict[str, Callable[[str], tuple[Any, Lines]]] = {
+_READERS: dict[str, Callable[[str], tuple[Any, Mapping[str, int]]]] = {
     ".yaml": read_yaml,
     ".yml": read_yaml,
     ".toml": _read_toml,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from onnxq.config.base import Block
 
@@ -25,7 +25,7 @@ class Percentile(Block):
     """Leaves out the rarest values at both ends."""
 
     kind: Literal["percentile"] = "percentile"
-    percentile: float = Field(99.99, gt=50, le=100)
+    percentile: float = Field(default=99.99, gt=50, le=100)
     """Percent of the values that stay inside the range."""
 
 
@@ -33,7 +33,7 @@ class Entropy(Block):
     """The range whose quantized histogram diverges least from the true one (Kullback-Leibler)."""
 
     kind: Literal["entropy"] = "entropy"
-    levels: int = Field(128, ge=4, le=65536)
+    levels: int = Field(default=128, ge=4, le=65536)
     """Levels the histogram is merged to."""
 
 
@@ -47,14 +47,20 @@ class Ifmr(Block):
     """AMCT's search around a percentile for the maximum with the smallest squared error."""
 
     kind: Literal["ifmr"] = "ifmr"
-    percentile: float = Field(0.999999, gt=0.5, le=1)
+    percentile: float = Field(default=0.999999, gt=0.5, le=1)
     """Share of the values that the search starts from."""
-    start: float = Field(0.7, gt=0)
+    start: float = Field(default=0.7, gt=0)
     """Smallest candidate, as a multiple of the starting maximum."""
-    end: float = Field(1.3, gt=0)
+    end: float = Field(default=1.3, gt=0)
     """Largest candidate."""
-    step: float = Field(0.01, gt=0)
+    step: float = Field(default=0.01, gt=0)
     """Distance of the candidates."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start > self.end:
+            raise ValueError(f"`start` ({self.start}) is above `end` ({self.end})")
+        return self
 
 
 RangeMethod: TypeAlias = MinMax | MovingAverage | Percentile | Entropy | Mse | Ifmr
@@ -65,10 +71,11 @@ def _spelled_out(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyRangeMethod = Annotated[
-    RangeMethod,
-    Field(discriminator="kind"),
-    BeforeValidator(_spelled_out, json_schema_input_type=RangeMethod | str),
+_RangeKind = Literal["min-max", "moving-average", "percentile", "entropy", "mse", "ifmr"]
+_AnyRangeMethod = Annotated[RangeMethod, Field(discriminator="kind")]
+CandidateMethod: TypeAlias = Annotated[
+    _AnyRangeMethod,
+    BeforeValidator(_spelled_out, json_schema_input_type=_AnyRangeMethod | _RangeKind),
 ]
 
 
@@ -76,7 +83,7 @@ class Auto(Block):
     """Tries several methods on the whole model and keeps the one with the best output."""
 
     kind: Literal["auto"] = "auto"
-    candidates: tuple[AnyRangeMethod, ...] = (
+    candidates: Annotated[tuple[CandidateMethod, ...], Field(min_length=1)] = (
         MinMax(),
         Percentile(percentile=99.99),
         Percentile(percentile=99.999),
@@ -85,8 +92,10 @@ class Auto(Block):
     """The methods to try."""
 
 
+_AnyMethod = Annotated[
+    Auto | MinMax | MovingAverage | Percentile | Entropy | Mse | Ifmr, Field(discriminator="kind")
+]
 Method: TypeAlias = Annotated[
-    Auto | MinMax | MovingAverage | Percentile | Entropy | Mse | Ifmr,
-    Field(discriminator="kind"),
-    BeforeValidator(_spelled_out),
+    _AnyMethod,
+    BeforeValidator(_spelled_out, json_schema_input_type=_AnyMethod | Literal["auto"] | _RangeKind),
 ]

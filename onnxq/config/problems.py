@@ -1,97 +1,145 @@
-"""Pydantic's findings in the words of a person: key, reason, and the nearest known key."""
+"""Pydantic's findings in the words of a person: place, reason, and the nearest known key."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from onnxq.config.keys import is_within, nearest
+from onnxq.config.places import Place, place_of
 from onnxq.errors import ConfigError
 
-Location = tuple[int | str, ...]
+Origins: TypeAlias = Mapping[str, str]
+
+_LONGEST_VALUE = 60
+
+_WANTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "the name of a method or a mapping of keys",
+}
 
 
 def config_error(
-    error: ValidationError,
-    schema: type[BaseModel],
-    *,
-    origin: str,
-    line_of: Callable[[str], int | None] = lambda _: None,
+    error: ValidationError, schema: type[BaseModel], origins: Origins | None = None
 ) -> ConfigError:
-    """One ConfigError for all findings, a line each.
+    """One ConfigError for all findings.
 
     Args:
         error: What pydantic found.
         schema: The class the configuration was checked against.
-        origin: The file, for the message.
-        line_of: The line of a dotted key, where the file's format tells.
+        origins: Where a dotted key or the block around it was set, such as `c.yaml:12`; the
+            whole file has the empty key.
     """
-    lines: dict[str, str] = {}
-    for finding in error.errors(include_url=False):
-        key = _key(finding["loc"])
-        line = line_of(key)
-        where = key if line is None else f"{key} (line {line})"
-        # A value that fits no form of a union is found once per form: the first one says it.
-        lines.setdefault(where, _reason(dict(finding), schema))
-    text = "\n  ".join(f"{where}: {reason}" if where else reason for where, reason in lines.items())
-    head = text if len(lines) == 1 else f"{len(lines)} problems\n  {text}"
-    return ConfigError(head, where=origin)
+    problems = [
+        (_where(key, origins or {}), _reason(findings, schema))
+        for key, findings in _by_key(error.errors(include_url=False), schema).items()
+    ]
+    if len(problems) == 1:
+        ((where, reason),) = problems
+        return ConfigError(reason, where=where)
+    lines = "".join(f"\n  {where}: {reason}" for where, reason in problems)
+    return ConfigError(f"{len(problems)} problems in the configuration{lines}")
 
 
-def _key(location: Location) -> str:
-    """A dotted key; tags of unions, which pydantic puts in between, are left out."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part.isidentifier() and part.islower():
-            text += f".{part}" if text else part
-    return text
+def _by_key(
+    findings: Sequence[ErrorDetails], schema: type[BaseModel]
+) -> dict[str, list[ErrorDetails]]:
+    """The findings of each key.
+
+    A value that fits no form of a union is found once per form. The form it was meant for is
+    the one whose fault lies deepest.
+    """
+    grouped: dict[str, list[ErrorDetails]] = {}
+    for finding in findings:
+        grouped.setdefault(_place(finding, schema).key, []).append(finding)
+    return {
+        key: found
+        for key, found in grouped.items()
+        if not any(is_within(other, key) for other in grouped if key)
+    }
 
 
-def _reason(finding: dict[str, Any], schema: type[BaseModel]) -> str:
-    if finding["type"] == "extra_forbidden":
-        return _unknown_key(str(finding["loc"][-1]), known_keys(schema, finding["loc"][:-1]))
-    message = str(finding["msg"]).removeprefix("Value error, ")
-    given = finding.get("input")
-    if isinstance(given, str | int | float | bool) and finding["type"] != "value_error":
-        return f"{message[:1].lower()}{message[1:]}, here {given!r}"
-    return message
+def _place(finding: ErrorDetails, schema: type[BaseModel]) -> Place:
+    is_about_key = finding["type"] == "invalid_key"
+    return place_of(schema, finding["loc"][:-1] if is_about_key else finding["loc"])
 
 
-def _unknown_key(key: str, known: Iterable[str]) -> str:
-    allowed = sorted(known)
-    near = difflib.get_close_matches(key, allowed, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown key '{key}'{hint} Known keys: {', '.join(allowed)}"
+def _where(key: str, origins: Origins) -> str:
+    return ": ".join(part for part in (nearest(origins, key), key) if part) or "configuration"
 
 
-def known_keys(schema: type[BaseModel], location: Location) -> list[str]:
-    """The keys of the block at a location, as far as the schema's types tell."""
-    block = schema
-    for part in location:
-        if isinstance(part, int) or part not in block.model_fields:
-            continue
-        found = [t for t in _models(block.model_fields[part].annotation)]
-        if found:
-            block = found[0]
-    return list(block.model_fields)
+def _reason(findings: list[ErrorDetails], schema: type[BaseModel]) -> str:
+    """Why a value is wrong, from all forms it was tried as."""
+    first = findings[0]
+    if first["type"] == "extra_forbidden":
+        block = place_of(schema, first["loc"][:-1])
+        return _unknown_key(str(first["loc"][-1]), block.known)
+    if first["type"] == "missing":
+        return "is missing"
+    if first["type"] == "invalid_key":
+        return f"keys must be text, here {_shown(first['input'])}; put it in quotes"
+    wanted = [phrase for phrase in map(_wanted, findings) if phrase]
+    if not wanted:
+        message = first["msg"].removeprefix("Value error, ")
+        return message if first["type"] == "value_error" else message[:1].lower() + message[1:]
+    given = first["input"]["kind"] if first["type"] == "union_tag_invalid" else first["input"]
+    text = " or ".join(dict.fromkeys(wanted))
+    return f"must be {text}, here {_shown(given)}{_remedy(text, given)}"
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The model classes inside a type, however it is wrapped."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for inner in get_args(annotation) for m in _models(inner)]
+def _wanted(finding: ErrorDetails) -> str:
+    """What would have been right, as far as pydantic says so."""
+    context = finding.get("ctx", {})
+    if finding["type"] == "union_tag_not_found":
+        return "the name of a method or a mapping with the key `kind`"
+    if finding["type"] == "union_tag_invalid":
+        return f"one of {context['expected_tags']}"
+    if finding["type"] in ("too_short", "too_long"):
+        bound, count = next((key, n) for key, n in context.items() if key.endswith("_length"))
+        return f"a list of at {'least' if bound.startswith('min') else 'most'} {count}"
+    _, is_expectation, rest = finding["msg"].partition("Input should be ")
+    return _WANTED.get(finding["type"], rest if is_expectation else "")
 
 
-def flatten(value: object, prefix: str = "") -> dict[str, object]:
-    """Nested mappings as dotted keys; lists stay values."""
-    if not isinstance(value, Mapping) or (prefix and not value):
-        return {prefix: value}
-    flat: dict[str, object] = {}
-    for key, inner in value.items():
-        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
+def _remedy(wanted: str, given: object) -> str:
+    if isinstance(given, str):
+        return _suggestion(given, re.findall(r"'([^']+)'", wanted))
+    if wanted == _WANTED["string_type"] and given is not None:
+        return "; put it in quotes"
+    if wanted == _WANTED["model_type"] and given is None:
+        return "; leave the key out for the defaults"
+    return ""
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    return f"unknown key '{key}'{_suggestion(key, known)}; known keys: {', '.join(known)}"
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _shown(value: object) -> str:
+    """A value as it stands in the file, if that is short."""
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a huge integer"
+    text = repr(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

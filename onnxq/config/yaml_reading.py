@@ -8,19 +8,22 @@ from typing import Any
 
 import yaml
 
+from onnxq.config.keys import joined
+
 
 class _Loader(yaml.SafeLoader):
     """The safe loader that reads 1e-3 as a number and refuses a key given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[object] = set()
         for key, _ in node.value:
-            if key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key '{key.value}' is given twice", key.start_mark
                 )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+            seen.add((key.tag, str(key.value)))
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -33,6 +36,8 @@ _Loader.add_implicit_resolver(
 def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
     """The value of a YAML text, and the line of each dotted key.
 
+    What an alias repeats has no lines of its own.
+
     Raises:
         yaml.YAMLError: if it is not YAML, or a key is given twice.
     """
@@ -41,18 +46,26 @@ def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
         node = loader.get_single_node()
         if node is None:
             return {}, {}
-        return loader.construct_document(node), dict(_lines(node, ""))
+        lines = dict(_lines(node, "", set()))
+        return loader.construct_document(node), lines
     finally:
         loader.dispose()
 
 
-def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+def _lines(node: yaml.Node, prefix: str, visited: set[int]) -> Iterator[tuple[str, int]]:
+    if id(node) in visited:
+        return
+    visited.add(id(node))
+    for name, line, value in _children(node, prefix):
+        yield name, line
+        yield from _lines(value, name, visited)
+
+
+def _children(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            name = f"{prefix}.{key.value}" if prefix else str(key.value)
-            yield name, key.start_mark.line + 1
-            yield from _lines(value, name)
+            if isinstance(key, yaml.ScalarNode):
+                yield joined(prefix, key.value), key.start_mark.line + 1, value
     if isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield f"{prefix}[{index}]", value.start_mark.line + 1
-            yield from _lines(value, f"{prefix}[{index}]")
+            yield f"{prefix}[{index}]", value.start_mark.line + 1, value

@@ -23,7 +23,7 @@ from onnxq.graph.model import Model
 from onnxq.graph.opset import convert_opset
 from onnxq.graph.ordering import sort
 from onnxq.graph.reading import Source, load
-from onnxq.graph.types import TensorType, infer_types
+from onnxq.graph.types import TensorType, infer_types, without_weights
 from onnxq.graph.writing import atomic_file, save
 
 __all__ = [
@@ -55,4 +55,5 @@ __all__ = [
     "set_input",
     "sort",
     "take_output",
+    "without_weights",
 ]

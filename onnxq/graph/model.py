@@ -101,12 +101,15 @@ class Model:
 
     @property
     def constants(self) -> list[Constant]:
-        """Every constant that some node reads or some graph stores, once each."""
+        """Every constant that the file will hold: read by some node, returned, or kept unused."""
         found: dict[int, Constant] = {}
         for graph in every_graph(self.graph):
-            found.update((id(c), c) for c in graph.initializers.values())
-            for node in graph.nodes:
-                found.update((id(t), t) for t in node.inputs if isinstance(t, Constant))
+            read_here = (t for node in graph.nodes for t in node.inputs)
+            found.update(
+                (id(t), t) for t in (*read_here, *graph.outputs) if isinstance(t, Constant)
+            )
+            spare = (graph.initializers[name] for name in graph.spare)
+            found.update((id(c), c) for c in spare)
         return list(found.values())
 
     @property

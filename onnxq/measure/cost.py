@@ -14,6 +14,7 @@ from onnxq.measure.mac_rules import (
     rule_of,
     unknown_work,
 )
+from onnxq.measure.propagation import Scope, Shape
 from onnxq.measure.protos import (
     CODE_TYPES,
     ModelSource,
@@ -23,7 +24,7 @@ from onnxq.measure.protos import (
     is_standard,
     load_proto,
 )
-from onnxq.measure.shapes import Shape, known_shapes, producers, static_shapes
+from onnxq.measure.shapes import producers, static_shapes
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Cost:
         nodes: The counted nodes in graph order.
         uncounted: The nodes left out, with the reason.
         assumed_dimensions: Free dimensions that were taken as 1.
-        note: Why shape inference failed, empty if it did not.
+        note: The first thing that shape inference rejected, empty if it took everything.
     """
 
     nodes: tuple[NodeCost, ...]
@@ -88,7 +89,8 @@ class Cost:
 def count_macs(source: ModelSource, dimensions: Mapping[str, int] | None = None) -> Cost:
     """Count the MACs of one run.
 
-    Of an If node the branch with more MACs counts; Loop and Scan bodies run an unknown
+    Of an If node the branch that is taken counts, or the costlier one if that depends on
+    the inputs; Loop and Scan bodies run an unknown
     number of times and are listed as uncounted.
 
     Args:
@@ -99,7 +101,7 @@ def count_macs(source: ModelSource, dimensions: Mapping[str, int] | None = None)
         ModelError: if the file cannot be read.
     """
     shaped = static_shapes(load_proto(source), dimensions)
-    tally = _count(shaped.model.graph, {}, _Weights({}, frozenset()))
+    tally = _count(shaped.model.graph, shaped.scope, _Weights({}, frozenset()))
     return Cost(tuple(tally.counted), tuple(tally.uncounted), shaped.assumed, shaped.note)
 
 
@@ -152,8 +154,8 @@ _TRANSPARENT = frozenset(
 )
 
 
-def _count(graph: GraphProto, outer_shapes: Mapping[str, Shape], outer: _Weights) -> _Tally:
-    shapes = {**outer_shapes, **known_shapes(graph)}
+def _count(graph: GraphProto, scope: Scope, outer: _Weights) -> _Tally:
+    shapes = scope.shapes()
     weights = outer.within(graph)
     tally = _Tally()
     for node in graph.node:
@@ -161,7 +163,8 @@ def _count(graph: GraphProto, outer_shapes: Mapping[str, Shape], outer: _Weights
         if rule is not None:
             tally.add(_count_node(node, rule, shapes, weights))
         elif node.op_type == "If" and is_standard(node):
-            branches = [_count(body, shapes, weights) for body in bodies(node)]
+            taken = scope.branches(node)
+            branches = [_count(body, scope.enter(body), weights) for body in taken]
             tally.add(max(branches, key=lambda branch: branch.macs))
         else:
             tally.uncounted.extend(_inside(node))

@@ -151,4 +151,4 @@ def _state(node: NodeProto | None, graph: OptimizedGraph) -> GroupState:
         return RunsInInteger(node.op_type, node.name)
     if kind is Kind.FLOAT:
         return StaysFloat(node.op_type, why_float(node, graph))
-    return Vanished(f"only a {kind.value} ({node.op_type}) is left of it")
+    return Vanished(f"{node.op_type} is left of it, which computes on no values")

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import NodeProto
 
+from onnxq.measure.propagation import Shape
 from onnxq.measure.protos import attributes
-from onnxq.measure.shapes import Shape
 
 
 class UncountableError(Exception):
@@ -40,6 +40,7 @@ class Shaped:
 
     @classmethod
     def of(cls, node: NodeProto, shapes: Mapping[str, Shape]) -> Shaped:
+        """The node with its attributes decoded."""
         return cls(node, shapes, attributes(node))
 
     def input(self, index: int) -> Shape:
@@ -55,6 +56,7 @@ class Shaped:
         return self._known(self.node.output[index])
 
     def has_input(self, index: int) -> bool:
+        """Whether an optional input is given."""
         return index < len(self.node.input) and bool(self.node.input[index])
 
     def _known(self, name: str) -> Shape:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -24,27 +24,20 @@ class TopK:
     """Share of samples whose label is among the `k` highest scores. Higher is better."""
 
     k: int = 1
+    higher_is_better: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
+        """How a configuration writes it."""
         return f"top-{self.k}"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True)
 class MeanSquaredError:
     """Mean squared difference between output and label. Lower is better."""
 
-    @property
-    def name(self) -> str:
-        return "mse"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return False
+    name: ClassVar[str] = "mse"
+    higher_is_better: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -58,10 +51,7 @@ class UserMetric:
 
     name: str
     score: Scorer
-
-    @property
-    def higher_is_better(self) -> bool:
-        return True
+    higher_is_better: ClassVar[bool] = True
 
 
 Metric: TypeAlias = TopK | MeanSquaredError | UserMetric
@@ -122,7 +112,7 @@ def load_scorer(reference: str) -> Scorer:
 @contextmanager
 def _working_directory_importable() -> Iterator[None]:
     """Let modules beside the user's configuration be found, as `python` itself would."""
-    path = os.getcwd()
+    path = str(Path.cwd())
     sys.path.insert(0, path)
     try:
         yield

@@ -40,6 +40,7 @@ class OptimizedGraph:
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> OptimizedGraph:
+        """Build the tables of a model's main graph."""
         graph = model.graph
         writers = {name: node for node in graph.node for name in node.output if name}
         readers: dict[str, list[NodeProto]] = defaultdict(list)
@@ -107,7 +108,7 @@ def _like_input(index: int, otherwise: int = 0) -> _TypeRule:
 
 
 def _always(dtype: int) -> _TypeRule:
-    return lambda node, types: dtype
+    return lambda _node, _types: dtype
 
 
 def _from_attribute(name: str, otherwise: _TypeRule) -> _TypeRule:
@@ -117,7 +118,7 @@ def _from_attribute(name: str, otherwise: _TypeRule) -> _TypeRule:
     return rule
 
 
-def _constant_type(node: NodeProto, types: Mapping[str, int]) -> int:
+def _constant_type(node: NodeProto, _types: Mapping[str, int]) -> int:
     value = attributes(node).get("value")
     if isinstance(value, TensorProto):
         return value.data_type
@@ -131,7 +132,7 @@ _TRUTH_OPERATORS = (
 )
 
 
-def _filled_type(node: NodeProto, types: Mapping[str, int]) -> int:
+def _filled_type(node: NodeProto, _types: Mapping[str, int]) -> int:
     held = (a.t.data_type for a in node.attribute if a.name == "value")
     return next(held, TensorProto.FLOAT)
 

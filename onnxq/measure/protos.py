@@ -21,42 +21,28 @@ from onnxq.errors import ModelError
 
 ModelSource: TypeAlias = onnx.ModelProto | Path | str
 
-FLOAT_TYPES: frozenset[int] = frozenset(
-    {
-        TensorProto.FLOAT,
-        TensorProto.DOUBLE,
-        TensorProto.FLOAT16,
-        TensorProto.BFLOAT16,
-        TensorProto.FLOAT8E4M3FN,
-        TensorProto.FLOAT8E4M3FNUZ,
-        TensorProto.FLOAT8E5M2,
-        TensorProto.FLOAT8E5M2FNUZ,
-        TensorProto.FLOAT8E8M0,
-        TensorProto.FLOAT4E2M1,
-    }
+
+def _known_types(*names: str) -> frozenset[int]:
+    """Element types by name, those that an older onnx package does not know left out."""
+    return frozenset(TensorProto.DataType.Value(n) for n in names if n in _TYPE_NAMES)
+
+
+_TYPE_NAMES = frozenset(TensorProto.DataType.keys())
+_TYPE_VALUES = frozenset(TensorProto.DataType.values())
+
+FOUR_BITS: frozenset[int] = _known_types("INT4", "UINT4", "FLOAT4E2M1")
+TWO_BITS: frozenset[int] = _known_types("INT2", "UINT2")
+FLOAT_TYPES: frozenset[int] = _known_types(
+    *("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "FLOAT4E2M1", "FLOAT8E4M3FN"),
+    *("FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0"),
 )
 # Element types that hold quantized values; int32 and int64 are biases, shapes and indices.
-CODE_TYPES: frozenset[int] = frozenset(
-    {
-        TensorProto.INT2,
-        TensorProto.UINT2,
-        TensorProto.INT4,
-        TensorProto.UINT4,
-        TensorProto.INT8,
-        TensorProto.UINT8,
-        TensorProto.INT16,
-        TensorProto.UINT16,
-    }
+CODE_TYPES: frozenset[int] = _known_types(
+    *("INT2", "UINT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16")
 )
 
 # Types narrower than a byte; every other type takes whole bytes.
-_SUB_BYTE_BITS: dict[int, int] = {
-    TensorProto.INT4: 4,
-    TensorProto.UINT4: 4,
-    TensorProto.FLOAT4E2M1: 4,
-    TensorProto.INT2: 2,
-    TensorProto.UINT2: 2,
-}
+_SUB_BYTE_BITS: dict[int, int] = dict.fromkeys(FOUR_BITS, 4) | dict.fromkeys(TWO_BITS, 2)
 
 
 @dataclass(frozen=True)
@@ -199,7 +185,7 @@ def describe(node: NodeProto) -> str:
 
 def dtype_name(dtype: int) -> str:
     """Lower-case name of a TensorProto element type, such as `float32` or `int4`."""
-    known = dtype in TensorProto.DataType.values()
+    known = dtype in _TYPE_VALUES
     name = TensorProto.DataType.Name(dtype).lower() if known else f"type {dtype}"
     return {"float": "float32", "double": "float64"}.get(name, name)
 
@@ -220,7 +206,7 @@ def tensor_bytes(tensor: TensorProto) -> int:
     bits = _SUB_BYTE_BITS.get(tensor.data_type)
     if bits is not None:
         return (count * bits + 7) // 8
-    if tensor.data_type not in TensorProto.DataType.values():
+    if tensor.data_type not in _TYPE_VALUES:
         return len(tensor.raw_data)
     return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 

@@ -1,25 +1,21 @@
 """Static shapes of every tensor, for counting work and memory.
 
-Shape inference needs the values of small tensors only (targets of Reshape, axes), so it
-runs on a copy whose large values are left out. Symbolic dimensions are replaced by
-numbers beforehand, because an inferred expression such as `2*N` would lose its name.
+Symbolic dimensions are replaced by numbers beforehand, because an inferred expression such
+as `2*N` would lose its name. No weight is looked at or copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import onnx
-from onnx import GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, inliner
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, inliner
 from onnx.shape_inference import InferenceError, infer_shapes
 
-from onnxq.measure.protos import element_count, graph_initializers, graphs, nodes
-
-Shape = tuple[int, ...]
-
-# Larger constants are weights: no shape depends on their values.
-_SHAPE_VALUE_LIMIT = 1024
+from onnxq.measure.propagation import Scope, Shape, is_fixed, is_large, is_number
+from onnxq.measure.protos import graphs, nodes
 
 
 @dataclass(frozen=True)
@@ -27,17 +23,24 @@ class StaticShapes:
     """The result of shape inference with every free dimension fixed.
 
     Attributes:
-        model: The model without its large values, functions inlined; bodies of control
-            flow carry the shapes of their own tensors.
-        shapes: Shape by tensor name in the main graph, only those wholly known.
+        model: The model without its large values, functions inlined.
+        scope: What is known inside the main graph; `scope.enter` leads into its bodies.
         assumed: Symbolic dimensions that were not given and were taken as 1.
-        note: Why shape inference failed, empty if it did not.
     """
 
     model: onnx.ModelProto = field(repr=False)
-    shapes: Mapping[str, Shape] = field(repr=False)
+    scope: Scope = field(repr=False)
     assumed: tuple[str, ...] = ()
-    note: str = ""
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape by tensor name in the main graph, only those wholly known."""
+        return self.scope.shapes()
+
+    @property
+    def note(self) -> str:
+        """The first thing that shape inference rejected, empty if it took everything."""
+        return next(iter(self.scope.notes), "")
 
 
 def static_shapes(
@@ -53,8 +56,8 @@ def static_shapes(
         input_shapes: Whole shapes of graph inputs; they win over `dimensions`.
 
     Returns:
-        The shapes. A model that shape inference rejects still yields the shapes it
-        declares, and `note` says what was wrong.
+        The shapes. A model that shape inference rejects in places still yields the others,
+        and `note` says what was wrong.
     """
     model = without_values(source)
     if model.functions:
@@ -62,18 +65,8 @@ def static_shapes(
     given = dict(dimensions or {}) | _bound_symbols(model.graph, input_shapes or {})
     _fix_inputs(model.graph, input_shapes or {})
     assumed = _fix_dimensions(model.graph, given)
-    inferred, note = _infer(model)
-    return StaticShapes(inferred, known_shapes(inferred.graph), assumed, note)
-
-
-def known_shapes(graph: GraphProto) -> dict[str, Shape]:
-    """Wholly known shapes in one graph: declared or inferred values, and constants."""
-    found = {tensor.name: tensor.shape for tensor in graph_initializers(graph)}
-    for value in _declared(graph):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(_is_fixed(d) for d in dims):
-            found[value.name] = tuple(d.dim_value for d in dims)
-    return found
+    inferred = _infer_whole(model)
+    return StaticShapes(inferred, Scope(inferred).enter(inferred.graph), assumed)
 
 
 def without_values(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,10 +77,10 @@ def without_values(model: onnx.ModelProto) -> onnx.ModelProto:
     _copy_graph(model.graph, light.graph)
     for node in nodes(light):
         for attribute in node.attribute:
-            if attribute.HasField("t") and _is_large(attribute.t):
+            if attribute.HasField("t") and is_large(attribute.t):
                 _clear_value(attribute.t)
     for graph in graphs(light):
-        for tensor in filter(_is_large, graph.initializer):
+        for tensor in filter(is_large, graph.initializer):
             _clear_value(tensor)
     return light
 
@@ -104,36 +97,29 @@ def _copy_graph(source: GraphProto, target: GraphProto) -> None:
     target.output.extend(source.output)
     target.value_info.extend(source.value_info)
     for tensor in source.initializer:
-        if _is_large(tensor):
-            dims, name = tensor.dims, tensor.name
-            target.initializer.add(name=name, data_type=tensor.data_type, dims=dims)
+        if is_large(tensor):
+            target.initializer.append(_hollow(tensor))
         else:
             target.initializer.append(tensor)
     for sparse in source.sparse_initializer:
-        name, dtype = sparse.values.name, sparse.values.data_type
-        target.initializer.add(name=name, data_type=dtype, dims=sparse.dims)
+        stub = _hollow(sparse.values)
+        del stub.dims[:]
+        stub.dims.extend(sparse.dims)
+        target.initializer.append(stub)
 
 
-def _is_large(tensor: TensorProto) -> bool:
-    count = element_count(tuple(tensor.dims))
-    return count > _SHAPE_VALUE_LIMIT or tensor.data_location == TensorProto.EXTERNAL
+def _hollow(tensor: TensorProto) -> TensorProto:
+    """Name, type and dimensions of a tensor, marked as having its value elsewhere."""
+    return TensorProto(
+        name=tensor.name,
+        data_type=tensor.data_type,
+        dims=tensor.dims,
+        data_location=TensorProto.EXTERNAL,
+    )
 
 
 def _clear_value(tensor: TensorProto) -> None:
-    name, dtype, dims = tensor.name, tensor.data_type, list(tensor.dims)
-    tensor.Clear()
-    tensor.name, tensor.data_type = name, dtype
-    tensor.dims.extend(dims)
-
-
-def _declared(graph: GraphProto) -> Iterator[ValueInfoProto]:
-    yield from graph.input
-    yield from graph.output
-    yield from graph.value_info
-
-
-def _is_fixed(dimension: onnx.TensorShapeProto.Dimension) -> bool:
-    return dimension.HasField("dim_value") and dimension.dim_value >= 0
+    tensor.CopyFrom(_hollow(tensor))
 
 
 def _bound_symbols(graph: GraphProto, shapes: Mapping[str, Shape]) -> dict[str, int]:
@@ -161,46 +147,45 @@ def _fix_inputs(graph: GraphProto, shapes: Mapping[str, Shape]) -> None:
 def _fix_dimensions(graph: GraphProto, given: Mapping[str, int]) -> tuple[str, ...]:
     """Replace symbols by numbers; unnamed dimensions only where the graph is fed."""
     assumed: set[str] = set()
-    constant_names = {tensor.name for tensor in graph_initializers(graph)}
-    fed = [value for value in graph.input if value.name not in constant_names]
-    for value in fed:
-        for axis, dimension in _free_dimensions(value.type):
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        for axis, dimension in _free_dimensions(value):
             symbol = dimension.dim_param
-            if symbol not in given:
+            if symbol not in given and value.name not in constants:
                 assumed.add(symbol or f"{value.name}[{axis}]")
             dimension.dim_value = given.get(symbol, 1)
     numbers = dict.fromkeys(assumed, 1) | dict(given)
     for value in (*graph.output, *graph.value_info):
-        for _, dimension in _free_dimensions(value.type):
+        for _, dimension in _free_dimensions(value):
             if dimension.dim_param in numbers:
                 dimension.dim_value = numbers[dimension.dim_param]
     return tuple(sorted(assumed))
 
 
 def _free_dimensions(
-    declared: TypeProto,
+    value: ValueInfoProto,
 ) -> Iterator[tuple[int, onnx.TensorShapeProto.Dimension]]:
-    for axis, dimension in enumerate(declared.tensor_type.shape.dim):
-        if not _is_fixed(dimension):
+    for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+        if not is_number(dimension):
             yield axis, dimension
 
 
-def _infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
-    """Infer with the declared shapes, then without them, for a declaration may be wrong."""
-    try:
-        return infer_shapes(model, data_prop=True), ""
-    except InferenceError as error:
-        first = str(error)
+def _infer_whole(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the types that onnx infers; declarations fill what inference leaves.
+
+    Exporters declare wrong shapes of outputs, and shape inference would believe them.
+    """
+    declared = [*model.graph.value_info, *model.graph.output]
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
     for value in bare.graph.output:
         value.type.tensor_type.ClearField("shape")
     try:
-        return infer_shapes(bare, data_prop=True), ""
+        inferred = infer_shapes(bare, data_prop=True)
     except InferenceError:
-        return model, _first_line(first)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else "shape inference failed"
+        inferred = bare
+    told = (*inferred.graph.value_info, *inferred.graph.output)
+    known = {value.name for value in told if is_fixed(value.type)}
+    inferred.graph.value_info.extend(value for value in declared if value.name not in known)
+    return inferred

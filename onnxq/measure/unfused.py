@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto
 
 from onnxq.measure.optimized import OptimizedGraph, is_op
-from onnxq.measure.protos import FLOAT_TYPES, attributes, describe, dtype_name
+from onnxq.measure.protos import (
+    FLOAT_TYPES,
+    FOUR_BITS,
+    TWO_BITS,
+    attributes,
+    describe,
+    dtype_name,
+)
 
 Rule = Callable[[NodeProto, OptimizedGraph], str]
 
@@ -29,7 +36,7 @@ def why_float(node: NodeProto, graph: OptimizedGraph) -> str:
     return "the engine did not fuse it; the cause was not recognised"
 
 
-def _no_integer_kernel(node: NodeProto, graph: OptimizedGraph) -> str:
+def _no_integer_kernel(node: NodeProto, _graph: OptimizedGraph) -> str:
     if node.op_type in _QUANTIZABLE:
         return ""
     return f"the engine has no integer {node.op_type}; leave its tensors in float"
@@ -44,7 +51,7 @@ def _wide_codes(node: NodeProto, graph: OptimizedGraph) -> str:
 
 def _narrow_weight(node: NodeProto, graph: OptimizedGraph) -> str:
     for tensor, dtype in _codes_around(node, graph):
-        if dtype in (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2):
+        if dtype in FOUR_BITS | TWO_BITS:
             return f"'{tensor}' is {dtype_name(dtype)} and an integer {node.op_type} takes 8 bits"
     return ""
 
@@ -74,7 +81,7 @@ def _missing_zero_point(node: NodeProto, graph: OptimizedGraph) -> str:
     return ""
 
 
-def _merged_sum(node: NodeProto, graph: OptimizedGraph) -> str:
+def _merged_sum(node: NodeProto, _graph: OptimizedGraph) -> str:
     if is_op(node, "FusedConv") and len(node.input) > 3 and node.input[3]:
         return "its output goes in float into an Add; quantize the tensor between them"
     return ""
@@ -126,7 +133,7 @@ def _several_quantizers(node: NodeProto, graph: OptimizedGraph) -> str:
     return f"its output is quantized in different ways: {', '.join(map(repr, sorted(names)))}"
 
 
-def _scaled_gemm(node: NodeProto, graph: OptimizedGraph) -> str:
+def _scaled_gemm(node: NodeProto, _graph: OptimizedGraph) -> str:
     if node.op_type not in _GEMMS:
         return ""
     settings = attributes(node)

@@ -11,7 +11,7 @@ from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
 from onnxq.passes.lower_constants import LowerConstants
 from onnxq.passes.remove_identities import RemoveIdentities
-from onnxq.passes.running import Pass, RunResult, run
+from onnxq.passes.running import Pass, RunResult, apply_passes, run
 from onnxq.passes.upgrade_opset import UpgradeOpset
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "RemoveIdentities",
     "RunResult",
     "UpgradeOpset",
+    "apply_passes",
     "run",
 ]

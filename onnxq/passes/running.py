@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -73,25 +74,44 @@ def run(
         PreconditionError: if a pass cannot work on this model at all.
     """
     model = load(source)
-    if not any(p.exact for p in passes):
-        return RunResult(model, _apply_all(model, passes), None, "no exact pass was run")
+    result = RunResult(model, (), None, "no exact pass was run")
+    for exact, segment in groupby(passes, key=lambda p: p.exact):
+        chosen = tuple(segment)
+        if exact:
+            result = _verified(result, chosen, samples)
+        else:
+            result = replace(result, reports=result.reports + apply_passes(model, chosen))
+    return result
+
+
+def _verified(
+    so_far: RunResult, passes: Sequence[Pass], samples: Sequence[Feed] | None
+) -> RunResult:
+    """Apply exact passes to the model in place; withdraw those that change its outputs."""
+    model = so_far.model
     before = model.to_proto()
     try:
-        reference = _Reference(load(before), samples)
+        reference = _Reference(Model(before, model.base_directory), samples)
     except ModelError as error:
-        return RunResult(model, _apply_all(model, passes), None, f"not compared: {error}")
-    reports = _apply_all(model, passes)
+        reports = apply_passes(model, passes)
+        return RunResult(model, so_far.reports + reports, None, f"not compared: {error}")
+    reports = apply_passes(model, passes)
     if not any(report.applied for report in reports):
-        return RunResult(model, reports, 0.0, "nothing was changed")
+        return RunResult(model, so_far.reports + reports, 0.0, "nothing was changed")
     error_of_all = reference.error(model)
-    if error_of_all <= EXACT_TOLERANCE:
-        return RunResult(model, reports, error_of_all, reference.note)
-    model.reopen(before)
-    reports = tuple(_apply_guarded(model, p, reference) for p in passes)
-    return RunResult(model, reports, reference.error(model), reference.note)
+    if error_of_all > EXACT_TOLERANCE:
+        model.reopen(before)
+        reports = tuple(_apply_guarded(model, p, reference) for p in passes)
+        error_of_all = reference.error(model)
+    return RunResult(model, so_far.reports + reports, error_of_all, reference.note)
 
 
-def _apply_all(model: Model, passes: Sequence[Pass]) -> tuple[PassReport, ...]:
+def apply_passes(model: Model, passes: Sequence[Pass]) -> tuple[PassReport, ...]:
+    """Apply passes in order, checking invariants but not outputs.
+
+    Raises:
+        InvariantError: if a pass left an invalid graph.
+    """
     return tuple(_apply(model, p) for p in passes)
 
 
@@ -109,7 +129,7 @@ def _apply_guarded(model: Model, one: Pass, reference: _Reference) -> PassReport
     """Apply one pass; take it back if it claims to be exact and is not."""
     before = model.to_proto()
     report = _apply(model, one)
-    if not one.exact or not report.applied:
+    if not report.applied:
         return report
     error = reference.error(model)
     if error <= EXACT_TOLERANCE:

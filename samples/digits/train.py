@@ -40,6 +40,7 @@ class Digits:
     labels: np.ndarray
 
     def part(self, start: int, stop: int | None) -> "Digits":
+        """The digits from start to stop, stop not included."""
         return Digits(self.images[start:stop], self.labels[start:stop])
 
 
@@ -53,6 +54,7 @@ class ConvNormRelu(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] to [N, outputs, H/stride, W/stride], rounded up."""
         return self.relu(self.norm(self.conv(x)))
 
 
@@ -67,6 +69,7 @@ class Residual(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, H, W] to the same shape."""
         return self.relu(self.norm(self.conv(self.first(x))) + x)
 
 
@@ -90,6 +93,7 @@ class DigitsNetwork(nn.Module):
         self.classify = nn.Linear(64, 10)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Float32 [N, 1, 28, 28] with values in 0..1 to float32 [N, 10]."""
         features = self.tail(self.pool(self.residual(self.widen(self.stem(image)))))
         return self.classify(self.flatten(self.average(features)))
 
@@ -140,12 +144,13 @@ def train(digits: Digits) -> DigitsNetwork:
             schedule.step()
             total += loss.item()
         seconds = time.perf_counter() - started
-        print(f"epoch {epoch + 1:2}/{EPOCHS}  loss {total / steps:.4f}  {seconds:.1f} s", flush=True)
+        print(f"epoch {epoch + 1}/{EPOCHS}: loss {total / steps:.4f}, {seconds:.1f} s", flush=True)
     return network.eval()
 
 
 def export(network: DigitsNetwork, path: Path) -> None:
     """Write the network in evaluation mode, its BatchNormalization nodes kept."""
+    # the legacy exporter folds BatchNormalization into Conv in TrainingMode.EVAL only
     torch.onnx.export(
         network,
         (torch.zeros(1, 1, 28, 28),),
@@ -179,6 +184,7 @@ def accuracy(path: Path, network: DigitsNetwork, digits: Digits) -> float:
 
 
 def main() -> None:
+    """Read the digits, split them, train, export, and check what was exported."""
     parser = argparse.ArgumentParser(description="Train and export the digits network.")
     parser.add_argument("digits", type=Path, help="folder with 0.json to 9.json")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
@@ -187,7 +193,7 @@ def main() -> None:
 
     torch.manual_seed(SEED)
     torch.set_num_threads(arguments.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(mode=True)
 
     digits = read_digits(arguments.digits)
     held_out = TEST_DIGITS + CALIBRATION_DIGITS
@@ -199,7 +205,8 @@ def main() -> None:
     export(network, path)
     np.savez_compressed(arguments.output / "calibration.npz", image=calibration.images)
     np.savez_compressed(arguments.output / "test.npz", image=test.images, labels=test.labels)
-    print(f"top-1 {accuracy(path, network, test):.4f} on {len(test.labels)} digits never trained on")
+    top_1 = accuracy(path, network, test)
+    print(f"top-1 {top_1:.4f} on {len(test.labels)} digits never trained on")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,7 @@ def optimize(tmp_path: Path) -> Optimize:
         )
         options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
         options.log_severity_level = 4
-        ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(tmp_path / "optimized.onnx")
 
     return run

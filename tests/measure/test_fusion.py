@@ -73,9 +73,7 @@ def test_leaky_relu_needs_a_quantized_input(qdq: Any, optimize: Any, everything:
     assert "goes in float into a LeakyRelu" in state.reason
 
 
-def test_leaky_relu_between_quantized_tensors(
-    qdq: Any, optimize: Any, everything: bool
-) -> None:
+def test_leaky_relu_between_quantized_tensors(qdq: Any, optimize: Any, everything: bool) -> None:
     inner = qdq.quantize(qdq.conv("conv1", qdq.quantize("x")))
     qdq.line(f"[act] a = LeakyRelu({inner})")
     result = qdq.quantize("a")
@@ -124,9 +122,7 @@ def test_gemm(qdq: Any, optimize: Any, everything: bool) -> None:
     assert found["gemm1"] == RunsInInteger("QGemm", "gemm1")
 
 
-def test_gemm_wants_zero_points_written_out(
-    qdq: Any, optimize: Any, everything: bool
-) -> None:
+def test_gemm_wants_zero_points_written_out(qdq: Any, optimize: Any, everything: bool) -> None:
     data, weight = qdq.quantize("x"), qdq.weight("w", (8, 4), 1, zero_point=False)
     qdq.line(f"[gemm1] g = Gemm({data}, {weight})")
     result = qdq.quantize("g")
@@ -136,9 +132,7 @@ def test_gemm_wants_zero_points_written_out(
     )
 
 
-def test_gemm_with_float_bias_and_float_output(
-    qdq: Any, optimize: Any, everything: bool
-) -> None:
+def test_gemm_with_float_bias_and_float_output(qdq: Any, optimize: Any, everything: bool) -> None:
     qdq.constants.append("float[4] b = {1, 2, 3, 4}")
     data, weight = qdq.quantize("x"), qdq.weight("w", (8, 4), 1)
     qdq.line(f"[gemm1] g = Gemm({data}, {weight}, b)")
@@ -217,16 +211,12 @@ def test_operators_without_an_integer_kernel(
     assert "the engine has no integer" in state.reason
 
 
-def test_data_movement_needs_equal_parameters(
-    qdq: Any, optimize: Any, everything: bool
-) -> None:
+def test_data_movement_needs_equal_parameters(qdq: Any, optimize: Any, everything: bool) -> None:
     data = qdq.quantize("x", scale=0.02)
     qdq.line(f"[pool] o = MaxPool<kernel_shape = [1, 1]>({data})")
     result = qdq.quantize("o", scale=0.03)
     state = states(qdq.model(IMAGE, f"{IMAGE_OUT} {result}"), optimize, everything)["pool"]
-    assert state.reason == (
-        "its input and output differ in scale; give them the same parameters"
-    )
+    assert state.reason == ("its input and output differ in scale; give them the same parameters")
 
 
 def test_sixteen_bits(qdq: Any, optimize: Any, everything: bool) -> None:

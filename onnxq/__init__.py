@@ -1,0 +1,62 @@
+"""onnxq: make ONNX models smaller and faster, and prove how accurate and how fast they are.
+
+Names are imported when they are first used, so that `onnxq --help` does not wait for them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxq.calibration import Ranges as Ranges
+    from onnxq.config import Config as Config
+    from onnxq.config import load_config as load_config
+    from onnxq.errors import OnnxqError as OnnxqError
+    from onnxq.graph import Model as Model
+    from onnxq.graph import load as load
+    from onnxq.graph import save as save
+    from onnxq.passes import Applied as Applied
+    from onnxq.passes import Pass as Pass
+    from onnxq.passes import Refused as Refused
+    from onnxq.passes import RunResult as RunResult
+    from onnxq.passes import run as run
+    from onnxq.plan import Plan as Plan
+    from onnxq.workflow import QuantizeResult as QuantizeResult
+    from onnxq.workflow import quantize as quantize
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Applied": "onnxq.passes",
+    "Config": "onnxq.config",
+    "Model": "onnxq.graph",
+    "OnnxqError": "onnxq.errors",
+    "Pass": "onnxq.passes",
+    "Plan": "onnxq.plan",
+    "QuantizeResult": "onnxq.workflow",
+    "Ranges": "onnxq.calibration",
+    "Refused": "onnxq.passes",
+    "RunResult": "onnxq.passes",
+    "load": "onnxq.graph",
+    "load_config": "onnxq.config",
+    "quantize": "onnxq.workflow",
+    "run": "onnxq.passes",
+    "save": "onnxq.graph",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its room on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'onnxq' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,47 @@
+"""Calibration: samples, statistics in bounded memory, and the ranges that follow from them."""
+
+from onnxq.calibration.collection import Progress, Statistics, collect, collect_parallel
+from onnxq.calibration.feeds import Feeds
+from onnxq.calibration.methods import (
+    RangeRequest,
+    describe,
+    estimate_ranges,
+    needs_histogram,
+    range_of,
+)
+from onnxq.calibration.opening import open_feeds
+from onnxq.calibration.parameters import activation_parameters
+from onnxq.calibration.random_feeds import random_feeds
+from onnxq.calibration.ranges import Range, Ranges, check_belongs
+from onnxq.calibration.statistics import (
+    LARGEST_ORDINARY,
+    TensorStatistics,
+    are_ordinary,
+    is_float,
+)
+from onnxq.calibration.storage import load_statistics, save_statistics
+
+__all__ = [
+    "LARGEST_ORDINARY",
+    "Feeds",
+    "Progress",
+    "Range",
+    "RangeRequest",
+    "Ranges",
+    "Statistics",
+    "TensorStatistics",
+    "activation_parameters",
+    "are_ordinary",
+    "check_belongs",
+    "collect",
+    "collect_parallel",
+    "describe",
+    "estimate_ranges",
+    "is_float",
+    "load_statistics",
+    "needs_histogram",
+    "open_feeds",
+    "random_feeds",
+    "range_of",
+    "save_statistics",
+]

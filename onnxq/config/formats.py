@@ -1,0 +1,73 @@
+"""How numbers are stored, and the rules that say so for single layers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from onnxq.config.base import Block
+from onnxq.config.selectors import Selector
+
+Bits = Annotated[int, Field(ge=2, le=16)]
+
+
+class BlockSize(Block):
+    """One scale per block of weights along the axis that is summed over."""
+
+    block: int = Field(ge=2)
+    """Weights per block; engines want a power of two from 16 on."""
+
+
+class WeightFormat(Block):
+    """How weights are stored. What is left out, the target decides."""
+
+    bits: Bits | None = None
+    """Bits per weight, 2 to 16."""
+    signed: bool | None = None
+    """Signed integers or unsigned ones."""
+    symmetric: bool | None = None
+    """Zero point fixed at the middle."""
+    narrow_range: bool | None = None
+    """Leave the lowest code unused, so that the range is symmetric."""
+    power_of_two: bool | None = None
+    """Round scales up to a power of two."""
+    granularity: Literal["tensor", "channel"] | BlockSize | None = None
+    """One scale per `tensor`, per output `channel`, or per `{block: 32}` weights."""
+    search: Literal["min-max", "mse"] | None = None
+    """How weight scales are chosen: to cover the largest weight, or for the least squared error."""
+
+
+class ActivationFormat(Block):
+    """How activations are stored. What is left out, the target decides."""
+
+    bits: Bits | None = None
+    """Bits per activation, 2 to 16."""
+    signed: bool | None = None
+    """Signed integers or unsigned ones."""
+    symmetric: bool | None = None
+    """Zero point fixed at the middle."""
+    narrow_range: bool | None = None
+    """Leave the lowest code unused."""
+    power_of_two: bool | None = None
+    """Round scales up to a power of two."""
+
+
+class LayerRule(Block):
+    """What may be changed for one layer."""
+
+    weights: WeightFormat | None = None
+    """Format of its weights."""
+    activations: ActivationFormat | None = None
+    """Format of the tensors it writes."""
+    bias: Literal["int32", "float"] | None = None
+    """How its bias is stored."""
+    keep_float: bool | None = None
+    """Do not quantize it at all."""
+
+
+class Override(LayerRule):
+    """A rule for the layers that a selector matches."""
+
+    match: Selector = Field(examples=[{"glob": "/head/*"}])
+    """The layers: `{name: …}`, `{glob: …}`, `{regex: …}` or `{op_type: …}`."""

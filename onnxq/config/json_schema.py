@@ -1,0 +1,26 @@
+"""The configuration as a JSON Schema, which editors use to complete and to check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from onnxq.config.schema import Config
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a configuration file, shorthand forms included.
+
+    Rules about several keys at once, such as `random` against `data`, are not in it.
+    """
+    schema = Config.model_json_schema(schema_generator=_Generator)
+    head = {"$schema": _Generator.schema_dialect, "title": "onnxq configuration"}
+    return {**head, **{key: value for key, value in schema.items() if key not in head}}
+
+
+class _Generator(GenerateJsonSchema):
+    """Without titles that only repeat the key."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # overrides
+        return False

@@ -1,0 +1,318 @@
+"""The main job: float model → prepared → planned → calibrated → quantized → verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from onnxq.calibration import Ranges, Statistics, check_belongs, needs_histogram, open_feeds
+from onnxq.config import Auto, Config
+from onnxq.engine import Feed, InputSpec, Run, input_specs, made_up_feeds, open_session, runner
+from onnxq.errors import UsageError
+from onnxq.graph import Model, Source, load, without_weights
+from onnxq.measure import (
+    Accuracy,
+    Fidelity,
+    Latency,
+    bytes_by_dtype,
+    compare_outputs,
+    count_macs,
+    load_labels,
+    measure_accuracy,
+    parse_metric,
+)
+from onnxq.passes import PassReport, RunResult
+from onnxq.plan import Plan, make_plan
+from onnxq.targets import Target, load_target
+from onnxq.workflow.calibrating import observe
+from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
+from onnxq.workflow.preparing import prepare, upgrade
+from onnxq.workflow.progress import Progress, Stages, silent
+from onnxq.workflow.result import QuantizeResult, Sizes
+from onnxq.workflow.samples import Division
+from onnxq.workflow.verdict import judge
+from onnxq.workflow.verifying import Placement, check_valid, read_placement, time_both
+
+RANDOM_WARNING = (
+    "calibrated with made-up inputs: size and speed are real, the accuracy is meaningless"
+)
+_MADE_UP = 16
+
+
+def quantize(
+    source: Source,
+    *,
+    calibration: object = None,
+    config: Config | None = None,
+    ranges: Ranges | None = None,
+    progress: Progress = silent,
+    verify: bool = True,
+) -> QuantizeResult:
+    """Quantize a model and prove the result on the engine.
+
+    Args:
+        source: A path, bytes, ModelProto or Model. It is not changed.
+        calibration: Sample inputs: a path, `module:function`, an iterable of dicts or arrays, a
+            CalibrationDataReader, a DataLoader; what the configuration names by default.
+        config: What to do; defaults fit most models.
+        ranges: Ranges of an earlier run on the same model and plan, instead of calibrating.
+        progress: Called as the work goes on.
+        verify: Measure fidelity, accuracy, placement and latency of the result.
+
+    Raises:
+        ModelError: if the model is invalid or the engine does not run it.
+        DataError: if the samples do not fit the model, or there are none.
+        ConfigError: if the target is unknown or a selector matches nothing.
+    """
+    job = _Job(load(source), config or Config(), Stages(progress), progress)
+    with job.stages.stage("prepare"):
+        feeds = job.open_calibration(calibration, ranges)
+        job.prepare(feeds)
+    if ranges is None:
+        assert feeds is not None
+        job.calibrate(feeds)
+    else:
+        job.reuse(ranges)
+    with job.stages.stage("quantize"):
+        job.insert()
+    if verify:
+        job.verify()
+    return job.result()
+
+
+def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model]:
+    """What `quantize` would do, and the prepared float model it would do it to."""
+    config = config or Config()
+    original = load(source)
+    model = Model(original.to_proto(), original.base_directory)
+    prepare(model, None)
+    target = load_target(config.target)
+    plan = make_plan(model, target, config)
+    if plan.opset > model.opset:
+        upgrade(model, plan.opset, None)
+        plan = make_plan(model, target, config)
+    return plan, model
+
+
+@dataclass
+class _Job:
+    """The state of one run, filled from stage to stage."""
+
+    original: Model
+    config: Config
+    stages: Stages
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+    reports: list[PassReport] = field(default_factory=list)
+    parity: float | None = None
+    held: Sequence[Feed] = ()
+    probes: Sequence[Feed] = ()
+    fidelity: Mapping[str, Fidelity] = field(default_factory=dict)
+    judged_on: str = "not measured"
+    accuracy: tuple[Accuracy, Accuracy] | None = None
+    latency: Latency | None = None
+
+    def __post_init__(self) -> None:
+        self.target: Target = load_target(self.config.target)
+        session = open_session(self.original)
+        self.specs: list[InputSpec] = input_specs(session)
+        self.run_original: Run = runner(session)
+        self.placement: Placement | None = None
+        self.choice: Choice
+        self.model: Model
+        self.plan: Plan
+        self.quantized: Model
+
+    def open_calibration(self, given: object, ranges: Ranges | None) -> Iterable[Feed] | None:
+        """The samples that calibrate, or None if ranges are given and samples are not."""
+        settings = self.config.calibration
+        source = settings.data if given is None else given
+        if settings.random:
+            self.warnings.append(RANDOM_WARNING)
+            return made_up_feeds(self.specs, _MADE_UP, seed=self.config.seed)
+        if source is None and ranges is not None:
+            return None
+        if source is None:
+            raise UsageError(
+                "no calibration data",
+                why="ranges of activations are found from sample inputs",
+                remedy="give --calibration PATH, or calibration.data in the configuration; "
+                "--random makes inputs up, to look at speed and size only",
+            )
+        return open_feeds(
+            source,
+            self.specs,
+            preprocessing=settings.preprocessing,
+            samples=settings.samples,
+        )
+
+    def prepare(self, feeds: Iterable[Feed] | None) -> None:
+        """Simplify a copy of the model exactly, plan it, and raise its operator set."""
+        self.model = Model(self.original.to_proto(), self.original.base_directory)
+        compared = made_up_feeds(self.specs, 1, seed=self.config.seed)
+        self._note(prepare(self.model, compared))
+        self.plan = make_plan(self.model, self.target, self.config)
+        if self.plan.opset > self.model.opset:
+            self._note(upgrade(self.model, self.plan.opset, compared))
+            self.plan = make_plan(self.model, self.target, self.config)
+        if not self.plan.integer_nodes:
+            self.warnings.append("nothing can run in integers: the result is the prepared model")
+
+    def _note(self, outcome: RunResult) -> None:
+        self.reports.extend(outcome.reports)
+        if outcome.parity is not None:
+            self.parity = max(self.parity or 0.0, outcome.parity)
+
+    def calibrate(self, feeds: Iterable[Feed]) -> None:
+        """Observe the plan's activations and choose their ranges."""
+        method = self.config.calibration.method
+        histogram = isinstance(method, Auto) or needs_histogram(method)
+        held_apart = self.config.evaluate.data is None and not self.config.calibration.random
+        division = Division(feeds, held_apart)
+        with self.stages.stage("calibrate"):
+            statistics = observe(
+                self.model,
+                list(self.plan.activations),
+                division,
+                histogram=histogram,
+                progress=partial(self.progress, "calibrate"),
+            )
+            self.held, self.probes = division.held, division.probes
+            self._plan_around_gaps(statistics)
+        with self.stages.stage("choose ranges"):
+            self.choice = choose_ranges(
+                self.model,
+                self.plan,
+                statistics,
+                method,
+                self.config.weights.search,
+                self.probes,
+                getattr(feeds, "description", "made-up inputs"),
+            )
+        self.warnings.extend(str(note) for note in getattr(feeds, "notes", ()))
+
+    def _plan_around_gaps(self, statistics: Statistics) -> None:
+        """Plan again without the tensors whose range calibration could not tell."""
+        gaps: dict[str, str] = {}
+        while True:
+            found = _gaps(self.plan, statistics)
+            if not found:
+                return
+            gaps.update(found)
+            self.warnings.extend(f"'{name}' stays float: {why}" for name, why in found.items())
+            self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
+
+    def reuse(self, ranges: Ranges) -> None:
+        """Take ranges of an earlier run, after checking that they belong to this model."""
+        gaps = dict.fromkeys(ranges.unobserved, "calibration saw no value of it")
+        if gaps:
+            self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
+        check_belongs(ranges, self.plan.model, list(self.plan.activations))
+        search = self.config.weights.search == "mse"
+        self.choice = Choice(ranges, search, (Trial("reused ranges", "", None),))
+
+    def insert(self) -> None:
+        """Carry the plan out."""
+        self.quantized = insert(
+            self.model, self.plan, self.choice.ranges, search_weights=self.choice.search_weights
+        )
+
+    def verify(self) -> None:
+        """Check the result, and measure it against the input model."""
+        with self.stages.stage("verify"):
+            check_valid(self.quantized)
+            session = open_session(self.quantized)
+            run_quantized = runner(session)
+            if self.target.measurable:
+                self.placement = read_placement(self.quantized, self.plan)
+            feeds = self._judging_feeds()
+            self._compare(run_quantized, feeds)
+        with self.stages.stage("measure speed"):
+            sample = next(iter(self._judging_feeds()))
+            if self.target.measurable:
+                self.latency = time_both(
+                    self.original, self.quantized, sample, self.config.threads
+                )
+
+    def _judging_feeds(self) -> Iterable[Feed]:
+        """Samples that did not calibrate, if there are any."""
+        settings = self.config.evaluate
+        if settings.data is not None:
+            self.judged_on = f"evaluation data ({settings.data})"
+            preprocessing = settings.preprocessing or self.config.calibration.preprocessing
+            return open_feeds(
+                settings.data, self.specs, preprocessing=preprocessing, samples=settings.samples
+            )
+        if self.held:
+            self.judged_on = f"{len(self.held)} samples held out from calibration"
+            return self.held
+        if self.probes:
+            self.judged_on = f"{len(self.probes)} samples that also calibrated"
+            return self.probes
+        self.judged_on = "one made-up input"
+        return made_up_feeds(self.specs, 1, seed=self.config.seed + 1)
+
+    def _compare(self, run_quantized: Run, feeds: Iterable[Feed]) -> None:
+        labels = self.config.evaluate.labels
+        if labels is None:
+            self.fidelity = compare_outputs(self.run_original, run_quantized, feeds)
+            return
+        settings = self.config.evaluate
+        values = load_labels(labels, data=Path(settings.data or ""))[: settings.samples]
+        metric = parse_metric(settings.metric)
+        self.fidelity = compare_outputs(self.run_original, run_quantized, feeds)
+        before, after = (
+            measure_accuracy(run, feeds, values, metric, output=settings.output)
+            for run in (self.run_original, run_quantized)
+        )
+        self.accuracy = (before, after)
+
+    def result(self) -> QuantizeResult:
+        """Everything as one value."""
+        proto = self.quantized.to_proto()
+        cost = count_macs(proto)
+        speedup = self.latency.speedups[1] if self.latency else None
+        return QuantizeResult(
+            model=self.quantized,
+            plan=self.plan,
+            ranges=self.choice.ranges,
+            trials=self.choice.trials,
+            reports=tuple(self.reports),
+            parity=self.parity,
+            placement=self.placement,
+            fidelity=self.fidelity,
+            judged_on=self.judged_on,
+            accuracy=self.accuracy,
+            latency=self.latency,
+            sizes=Sizes(
+                input=stored_size(self.original),
+                output=stored_size(self.quantized),
+                by_dtype=bytes_by_dtype(proto),
+            ),
+            macs=(cost.macs, cost.integer_share),
+            verdict=judge(self.config.budget, self.accuracy, self.fidelity, speedup),
+            warnings=tuple(self.warnings),
+            seconds=self.stages.seconds,
+        )
+
+
+def stored_size(model: Model) -> int:
+    """Bytes of a model's file, its external data among them."""
+    structure = model.to_proto(without_weights).ByteSize()
+    return structure + sum(c.stored.nbytes for c in model.constants)
+
+
+def _gaps(plan: Plan, statistics: Statistics) -> dict[str, str]:
+    """Activations whose range cannot be told, with the reason."""
+    found: dict[str, str] = {}
+    for name in plan.activations:
+        seen = statistics.tensors.get(name)
+        if seen is None or not seen.samples:
+            found[name] = "calibration saw no value of it"
+        elif seen.non_finite:
+            found[name] = f"calibration saw {seen.non_finite} NaN or infinite values in it"
+        elif seen.huge:
+            found[name] = f"it holds values near the largest float ({seen.huge} of them)"
+    return found

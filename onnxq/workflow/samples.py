@@ -1,0 +1,53 @@
+"""Dividing one stream of samples: most calibrate, some judge the result, a few choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from onnxq.engine import Feed
+
+_EVERY = 5
+_HELD_SAMPLES, _HELD_BYTES = 32, 128 * 2**20
+_PROBE_SAMPLES, _PROBE_BYTES = 8, 32 * 2**20
+
+
+@dataclass
+class Division:
+    """Passes samples on to calibration, and keeps a bounded number of others aside.
+
+    Attributes:
+        feeds: All samples.
+        hold_out: Whether every fifth sample is kept back, to judge the result on. A stream of
+            fewer than five has none.
+        held: Those kept back, at most 32 and 128 MB.
+        probes: The first few that calibrate, at most 8 and 32 MB: methods are tried on them.
+    """
+
+    feeds: Iterable[Feed]
+    hold_out: bool
+    held: list[Feed] = field(default_factory=list)
+    probes: list[Feed] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Feed]:
+        for index, feed in enumerate(self.feeds):
+            if self.hold_out and index % _EVERY == _EVERY - 1 and _fits(
+                self.held, feed, _HELD_SAMPLES, _HELD_BYTES
+            ):
+                self.held.append(feed)
+                continue
+            if _fits(self.probes, feed, _PROBE_SAMPLES, _PROBE_BYTES):
+                self.probes.append(feed)
+            yield feed
+
+    def __len__(self) -> int:
+        total = len(self.feeds)  # type: ignore[arg-type]  # TypeError where it has no length
+        held = min(total // _EVERY, _HELD_SAMPLES) if self.hold_out else 0
+        return total - held
+
+
+def _fits(kept: list[Feed], feed: Feed, samples: int, size: int) -> bool:
+    if not kept:
+        return True
+    each = sum(value.nbytes for value in feed.values())
+    return len(kept) < samples and (len(kept) + 1) * each <= size

@@ -1,0 +1,106 @@
+"""Is the result a success? The budget against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxq.config import Budget
+from onnxq.measure import Accuracy, Fidelity, Speedup
+from onnxq.workflow.choosing import mean_sqnr
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the verdict.
+
+    Attributes:
+        subject: What was judged: accuracy, sqnr, cosine, agreement, latency, outputs.
+        passed: Whether it holds; None if the measurement cannot decide.
+        text: The figure and the limit in words.
+    """
+
+    subject: str
+    passed: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings. A success is a result of which none failed."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether no finding failed."""
+        return all(finding.passed is not False for finding in self.findings)
+
+
+def judge(
+    budget: Budget,
+    accuracy: tuple[Accuracy, Accuracy] | None,
+    fidelity: Mapping[str, Fidelity],
+    speedup: Speedup | None,
+) -> Verdict:
+    """Hold the measurements against the budget."""
+    findings = [_outputs(fidelity), _quality(budget, accuracy, fidelity)]
+    if budget.min_speedup is not None and speedup is not None:
+        findings.append(_latency(budget.min_speedup, speedup))
+    return Verdict(tuple(f for f in findings if f is not None))
+
+
+def _outputs(fidelity: Mapping[str, Fidelity]) -> Finding | None:
+    broken = [name for name, f in fidelity.items() if f.non_finite_differing]
+    if not broken:
+        return None
+    return Finding("outputs", False, f"NaN or infinity appeared in {', '.join(broken)}")
+
+
+def _quality(
+    budget: Budget,
+    accuracy: tuple[Accuracy, Accuracy] | None,
+    fidelity: Mapping[str, Fidelity],
+) -> Finding | None:
+    name = budget.metric or ("accuracy" if accuracy else "sqnr")
+    before, after = _metric(name, accuracy, fidelity)
+    if budget.max_drop is None and budget.minimum is None:
+        return None
+    if after is None:
+        return Finding(name, None, f"{name} could not be measured on this data")
+    higher = accuracy is None or name != "accuracy" or accuracy[1].higher_is_better
+    drop = (before - after if higher else after - before) if before is not None else None
+    if budget.max_drop is not None and drop is not None and drop > budget.max_drop:
+        text = f"{name} fell by {drop:.4g}, more than {budget.max_drop:g} ({before:.4g} → {after:.4g})"
+        return Finding(name, False, text)
+    if budget.minimum is not None and (after < budget.minimum if higher else after > budget.minimum):
+        return Finding(name, False, f"{name} is {after:.4g}, the budget asks for {budget.minimum:g}")
+    return Finding(name, True, f"{name} is {after:.4g}, within the budget")
+
+
+def _metric(
+    name: str,
+    accuracy: tuple[Accuracy, Accuracy] | None,
+    fidelity: Mapping[str, Fidelity],
+) -> tuple[float | None, float | None]:
+    """(value of the input model, value of the result)."""
+    if name == "accuracy":
+        return (accuracy[0].value, accuracy[1].value) if accuracy else (None, None)
+    if name == "sqnr":
+        return None, mean_sqnr(fidelity)
+    values = [v for f in fidelity.values() if (v := getattr(f, name)) is not None]
+    return 1.0, float(np.mean(values)) if values else None
+
+
+def _latency(wanted: float, speedup: Speedup) -> Finding:
+    text = (
+        f"{speedup.value:.2f} times the speed of the input "
+        f"(95 % interval {speedup.low:.2f} to {speedup.high:.2f})"
+    )
+    if speedup.low >= wanted:
+        return Finding("latency", True, text)
+    if speedup.high < wanted:
+        return Finding("latency", False, f"{text}; the budget asks for {wanted:g}")
+    return Finding("latency", None, f"{text}; too close to {wanted:g} to tell")

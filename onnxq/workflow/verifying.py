@@ -1,0 +1,105 @@
+"""Proof on the engine: is the result valid, what runs in integers, how good, how fast."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from onnxq.engine import Feed, Run, open_session, runner
+from onnxq.errors import InvariantError
+from onnxq.graph import Model, save
+from onnxq.measure import (
+    Fidelity,
+    GroupState,
+    Latency,
+    Vanished,
+    compare_outputs,
+    fused_groups,
+    measure_latency,
+    planned_tensors,
+    read_optimized,
+    timed_run,
+)
+from onnxq.plan import Plan
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the engine made of the plan.
+
+    Attributes:
+        groups: For each node planned to run in integers, what became of it.
+        operators: Operators of the optimized graph with their count.
+        integer_share: Share of the computing nodes of that graph that run on integers.
+        weight_conversions: Weights that the engine dequantizes on every run.
+    """
+
+    groups: Mapping[str, GroupState]
+    operators: Mapping[str, int]
+    integer_share: float
+    weight_conversions: int
+
+
+def check_valid(model: Model) -> None:
+    """Run onnx's checker over a model.
+
+    Raises:
+        InvariantError: if it objects: a defect of onnxq, since the input was valid.
+    """
+    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
+        path = save(model, Path(folder) / "model.onnx")
+        try:
+            onnx.checker.check_model(str(path))
+        except onnx.checker.ValidationError as error:
+            raise InvariantError(
+                "the result does not pass onnx.checker",
+                why=str(error).strip().splitlines()[0],
+                remedy="please report this with the model or its exporter",
+            ) from error
+
+
+def read_placement(model: Model, plan: Plan) -> Placement:
+    """Let the engine optimize the model, and read back what it will run."""
+    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
+        path = Path(folder) / "optimized.onnx"
+        open_session(model, threads=1, optimized_path=path)
+        coverage = read_optimized(path)
+    planned = planned_tensors(model.to_proto(), plan.integer_nodes)
+    states = fused_groups(planned, coverage)
+    operators: dict[str, int] = {}
+    for node in coverage.nodes:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    return Placement(
+        groups={name: states.get(name, Vanished("not found")) for name in plan.integer_nodes},
+        operators=operators,
+        integer_share=coverage.integer_share,
+        weight_conversions=len(coverage.weight_conversions),
+    )
+
+
+def compare(original: Run, quantized: Run, feeds: Iterable[Feed]) -> dict[str, Fidelity]:
+    """Differences of the outputs, by output."""
+    return compare_outputs(original, quantized, feeds)
+
+
+def time_both(original: Model, quantized: Model, feed: Feed, threads: int) -> Latency:
+    """Latency of both models, measured in turns."""
+    return measure_latency(
+        {
+            "input": timed_run(original, feed, threads=threads),
+            "output": timed_run(quantized, feed, threads=threads),
+        },
+        rounds=60,
+        budget_seconds=3.0,
+    )
+
+
+def run_of(model: Model) -> Run:
+    """A function that runs the model."""
+    return runner(open_session(model))
+
+
