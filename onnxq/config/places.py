@@ -32,17 +32,17 @@ def place_of(schema: type[BaseModel], location: Location) -> Place:
     key = ""
     annotation: Any = schema
     for part in location:
-        forms = _forms(annotation)
+        forms = forms_of(annotation)
         if isinstance(part, int):
             key, annotation = f"{key}[{part}]", _item(forms, part)
         elif len(forms) > 1:
             annotation = next((form for form in forms if part in _tags(form)), None)
         else:
             key, annotation = joined(key, part), _field(forms, part)
-    return Place(key, tuple(name for form in _forms(annotation) for name in _fields(form)))
+    return Place(key, tuple(name for form in forms_of(annotation) for name in _fields(form)))
 
 
-def _forms(annotation: Any) -> list[Any]:
+def forms_of(annotation: Any) -> list[Any]:
     """The members of a union, without None; else the type alone."""
     bare = _bare(annotation)
     if get_origin(bare) not in (Union, types.UnionType):

@@ -3,6 +3,7 @@
 from onnxq.engine.probe import made_up_feeds, with_outputs
 from onnxq.engine.session import (
     ENGINE_ERRORS,
+    Optimization,
     Run,
     engine_reason,
     input_specs,
@@ -15,6 +16,7 @@ __all__ = [
     "ENGINE_ERRORS",
     "Feed",
     "InputSpec",
+    "Optimization",
     "Run",
     "engine_reason",
     "input_specs",

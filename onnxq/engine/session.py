@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,6 +40,18 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = (
 )
 """What ONNX Runtime raises; it has no common base class of its own."""
 
+class Optimization(Enum):
+    """How far the engine may rearrange a model.
+
+    `EXTENDED` fuses all that `ALL` does and keeps names that `ALL` changes with the memory
+    layout, so it is the level to read fusions from.
+    """
+
+    NONE = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
 _IN_MEMORY_LIMIT = 1_900_000_000
 _FATAL_ONLY = 4
 
@@ -64,7 +77,7 @@ def open_session(
     *,
     threads: int = 0,
     optimized_path: Path | None = None,
-    optimize: bool = True,
+    optimization: Optimization = Optimization.ALL,
     spinning: bool = False,
 ) -> ort.InferenceSession:
     """Open a CPU session.
@@ -73,7 +86,7 @@ def open_session(
         source: The model, or the path of a file.
         threads: Threads within an operator; 0 leaves the choice to the engine.
         optimized_path: Where the engine writes the graph it will run, if asked.
-        optimize: Whether the engine may fuse and rearrange.
+        optimization: How far the engine may fuse and rearrange.
         spinning: Let idle threads spin. Off by default: spinning pools of several sessions
             in one process disturb each other's timings.
 
@@ -84,8 +97,7 @@ def open_session(
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    if not optimize:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = optimization.value
     if optimized_path is not None:
         options.optimized_model_filepath = str(optimized_path)
     try:

@@ -8,12 +8,13 @@ was, because an attribute that no pass edits must come back as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import AttributeProto, helper
 
-from onnxq.graph.elements import Constant, Stored
+from onnxq.graph.elements import Constant, Stored, read
 
 
 def _text(value: bytes) -> str | bytes:
@@ -31,17 +32,23 @@ _DECODERS: dict[int, Callable[[AttributeProto], Any]] = {
     AttributeProto.INTS: lambda a: list(a.ints),
     AttributeProto.FLOATS: lambda a: list(a.floats),
     AttributeProto.STRINGS: lambda a: [_text(s) for s in a.strings],
-    AttributeProto.TENSOR: lambda a: Constant(a.t.name, Stored(a.t)),
-    AttributeProto.SPARSE_TENSOR: lambda a: Constant(
-        a.sparse_tensor.values.name, Stored(a.sparse_tensor)
-    ),
 }
 
 
-def decode(attribute: AttributeProto) -> Any:
-    """The Python value of an attribute, or the proto itself if it has no plain value."""
+def decode(attribute: AttributeProto, base_directory: Path | None = None) -> Any:
+    """The Python value of an attribute, or the proto itself if it has no plain value.
+
+    Args:
+        attribute: The attribute as read from a file.
+        base_directory: The folder of external data.
+    """
     if attribute.ref_attr_name:
         return attribute
+    if attribute.type == AttributeProto.TENSOR:
+        return Constant(attribute.t.name, Stored(attribute.t, base_directory))
+    if attribute.type == AttributeProto.SPARSE_TENSOR:
+        sparse = attribute.sparse_tensor
+        return Constant(sparse.values.name, Stored(sparse, base_directory))
     decoder = _DECODERS.get(attribute.type)
     return decoder(attribute) if decoder else attribute
 
@@ -51,7 +58,7 @@ def encode(name: str, value: Any, source: AttributeProto | None) -> AttributePro
     if isinstance(value, AttributeProto):
         return value
     if isinstance(value, Constant):
-        return _encode_tensor(name, value)
+        return _encode_tensor(name, value, source)
     if source is not None and decode(source) == value:
         return source
     if isinstance(value, list) and not value:
@@ -60,8 +67,13 @@ def encode(name: str, value: Any, source: AttributeProto | None) -> AttributePro
     return helper.make_attribute(name, value)
 
 
-def _encode_tensor(name: str, value: Constant) -> AttributeProto:
+def _encode_tensor(name: str, value: Constant, source: AttributeProto | None) -> AttributeProto:
     stored = value.stored
-    if isinstance(stored, Stored):
-        return helper.make_attribute(name, stored.tensor)
-    return helper.make_attribute(name, onnx.numpy_helper.from_array(stored, value.name))
+    if not isinstance(stored, Stored):
+        return helper.make_attribute(name, onnx.numpy_helper.from_array(stored, value.name))
+    if stored.external:
+        # The attribute may be written to another folder than the data's.
+        return helper.make_attribute(name, onnx.numpy_helper.from_array(read(value), value.name))
+    if source is not None and stored.tensor in (source.t, source.sparse_tensor):
+        return source
+    return helper.make_attribute(name, stored.tensor)

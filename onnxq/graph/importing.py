@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from google.protobuf.message import Message
@@ -18,7 +20,7 @@ from onnx import AttributeProto
 from onnxq.graph.attributes import decode
 from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, element_type
 
-Scope = MutableMapping[str, Tensor]
+Scope = ChainMap[str, Tensor]
 
 
 class Graph(gs.Graph):  # type: ignore[misc]
@@ -61,7 +63,7 @@ def import_graph(
         outer: Tensors of the enclosing graph, visible to a body.
     """
     graph = Graph(_own_fields(proto), opset)
-    scope: Scope = ChainMap({}, outer if outer is not None else {})
+    scope: Scope = ChainMap() if outer is None else outer.new_child()
     listed = {value.name for value in proto.input}
     for name, stored in _initializers(proto, base_directory):
         is_default = name in listed and ir_version >= 4
@@ -70,10 +72,14 @@ def import_graph(
     graph.inputs = [
         _declare(scope, value) for value in proto.input if value.name not in graph.initializers
     ]
+    # Bodies may capture what is produced further down, and may reuse names of the outer graph.
+    computed = {name for node in proto.node for name in node.output if name}
     for value in proto.value_info:
-        if value.name not in graph.initializers:
+        if value.name in computed:
             _declare(scope, value)
     declared = [_declare_output(scope, value) for value in proto.output]
+    for name in computed - set(scope.maps[0]):
+        scope[name] = Variable(name)
     graph.nodes = [
         _import_node(node, scope, opset, ir_version, base_directory) for node in proto.node
     ]
@@ -115,9 +121,8 @@ def _initializers(
 
 
 def _declare(scope: Scope, value: onnx.ValueInfoProto) -> Variable:
-    """A variable of this graph's own scope; a second declaration adds what the first lacks."""
-    local = scope.maps[0] if isinstance(scope, ChainMap) else scope
-    known = local.get(value.name)
+    """A variable of this graph's own scope; the first declaration of a name counts."""
+    known = scope.maps[0].get(value.name)
     if isinstance(known, Variable):
         return known
     variable = Variable(value.name, *declared_type(value), source=value)
@@ -126,7 +131,7 @@ def _declare(scope: Scope, value: onnx.ValueInfoProto) -> Variable:
 
 
 def _declare_output(scope: Scope, value: onnx.ValueInfoProto) -> Tensor:
-    """A graph output may be a constant, an input, or (in bodies) a tensor of the outer graph."""
+    """A graph output may be a constant, an input, or what a node of the same graph computes."""
     known = scope.get(value.name)
     if isinstance(known, Constant):
         return known
@@ -135,7 +140,7 @@ def _declare_output(scope: Scope, value: onnx.ValueInfoProto) -> Tensor:
 
 def declared_type(
     value: onnx.ValueInfoProto,
-) -> tuple[onnx.TensorProto.DataType | None, tuple[int | str | None, ...] | None]:
+) -> tuple[np.dtype[Any] | None, tuple[int | str | None, ...] | None]:
     """Element type and shape of a declaration; None where it says nothing."""
     if not value.type.HasField("tensor_type"):
         return None, None
@@ -151,27 +156,26 @@ def declared_type(
 def _import_node(
     proto: onnx.NodeProto, scope: Scope, opset: int, ir_version: int, base_directory: Path | None
 ) -> Node:
-    def tensor(name: str, space: Scope) -> Tensor:
+    def tensor(name: str, space: MutableMapping[str, Tensor]) -> Tensor:
         if not name:
             return Variable("")
         if name not in space:
             scope[name] = Variable(name)
         return space[name]
 
-    local = scope.maps[0] if isinstance(scope, ChainMap) else scope
     attributes = {
         a.name: import_graph(
             a.g, opset=opset, ir_version=ir_version, base_directory=base_directory, outer=scope
         )
         if a.type == AttributeProto.GRAPH and not a.ref_attr_name
-        else decode(a)
+        else decode(a, base_directory)
         for a in proto.attribute
     }
     return Node(
         proto.op_type,
         proto.name,
         [tensor(name, scope) for name in proto.input],
-        [tensor(name, local) for name in proto.output],
+        [tensor(name, scope.maps[0]) for name in proto.output],
         attributes,
         proto.domain if proto.HasField("domain") else None,
         source=proto,

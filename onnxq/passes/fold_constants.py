@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.engine import open_session, runner
+from onnxq.engine import Optimization, open_session, runner
 from onnxq.errors import ModelError
 from onnxq.graph import (
     Constant,
@@ -173,7 +173,7 @@ def _evaluate(
 def _compute(
     model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
 ) -> Mapping[str, NDArray[Any]]:
-    session = open_session(extract(model, nodes, results), threads=1, optimize=False)
+    session = open_session(extract(model, nodes, results), threads=1, optimization=Optimization.NONE)
     values = runner(session)({})
     return {name: v for name, v in values.items() if isinstance(v, np.ndarray)}
 

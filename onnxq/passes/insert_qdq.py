@@ -99,14 +99,12 @@ class _Work:
 
     def _make_room_for(self, found: dict[Use, QParams], use: Use, operand: Bias) -> None:
         weight = found[operand.weight]
-        if isinstance(weight.scheme.granularity, PerBlock):
-            return
         _, needed = quantize_bias(self._bias(use), self._input_scale(operand), weight.scale)
         if not np.array_equal(needed, weight.scale):
             found[operand.weight] = QParams(weight.scheme, needed, weight.zero_point)
 
     def _bias(self, use: Use) -> Any:
-        return read(self._constant(use))
+        return read(self._constant(use)).reshape(-1)
 
     def _input_scale(self, operand: Bias) -> Any:
         return self.parameters[operand.input].scale
@@ -164,15 +162,14 @@ class _Work:
 
     def _store_bias(self, use: Use, operand: Bias) -> Event:
         weight = self.weights[operand.weight]
-        if isinstance(weight.scheme.granularity, PerBlock):
-            return Applied(use.node, f"keeps '{operand.tensor}' float beside a weight in blocks")
+        shape = self._constant(use).stored.shape
         scale = self._input_scale(operand)
         codes, _ = quantize_bias(self._bias(use), scale, weight.scale)
         names = (f"{operand.tensor}_quantized", f"{operand.tensor}_scale")
-        stored = constant(self.model.new_name(names[0]), codes)
+        stored = constant(self.model.new_name(names[0]), codes.reshape(shape))
         product = constant(self.model.new_name(names[1]), bias_qparams(scale, weight.scale).scale)
         output = Variable(self.model.new_name(f"{operand.tensor}_dequantized"))
-        attributes = {"axis": 0} if product.shape else {}
+        attributes = {"axis": len(shape) - 1} if product.shape else {}
         name = self.model.new_name(f"{operand.tensor}_DequantizeLinear")
         node = Node("DequantizeLinear", name, [stored, product], [output], attributes)
         self.new_nodes.append(node)

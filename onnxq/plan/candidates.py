@@ -46,7 +46,7 @@ def examine(node: Node, context: Context) -> Candidate | str:
     if isinstance(rule, Compute):
         return _compute(node, rule, context)
     if isinstance(rule, Table):
-        return _table(node, rule, context)
+        return _table(node, rule)
     if sum(bool(t.name) for t in node.outputs) > 1 and not _many_outputs(rule):
         return "its second output is used"
     data = _data_inputs(node, rule)
@@ -100,7 +100,7 @@ def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
     if len(node.inputs) <= rule.weight:
         return f"has no input {rule.weight}"
     weight = bound_constant(node.inputs[rule.weight])
-    fault = weight_fault(node, node.inputs[rule.weight])
+    fault = weight_fault(node.inputs[rule.weight])
     if fault or weight is None:
         return fault
     if isinstance(node.inputs[0], Constant):
@@ -112,7 +112,7 @@ def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
     return _not_float32(node, (0, rule.weight), context) or Candidate(node, rule, (0,))
 
 
-def weight_fault(node: Node, tensor: Tensor) -> str:
+def weight_fault(tensor: Tensor) -> str:
     """Why a weight cannot be stored in integers, or nothing."""
     if not isinstance(tensor, Constant):
         return f"its weight '{tensor.name}' is computed at run time"
@@ -129,11 +129,11 @@ def weight_fault(node: Node, tensor: Tensor) -> str:
     return ""
 
 
-def _table(node: Node, rule: Table, context: Context) -> Candidate | str:
+def _table(node: Node, rule: Table) -> Candidate | str:
     table = node.inputs[rule.input]
     if not isinstance(table, Constant):
         return "looks up a tensor that is computed at run time; only constant tables are stored"
     if len(table.stored.shape) != 2 or int(node.attrs.get("axis", 0)) != 0:
         return "is not a look-up of rows in a matrix"
-    fault = weight_fault(node, table)
+    fault = weight_fault(table)
     return fault.replace("weight", "table") or Candidate(node, rule, ())

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer, read
 from onnxq.plan.candidates import Candidate
 from onnxq.targets import Absorbed, Arithmetic, Compute, SameScale, Table
@@ -68,12 +70,14 @@ def _adds_vector(reader: Node | None, tensor: Tensor) -> bool:
     if reader is None or reader.op != "Add" or not reader.standard:
         return False
     other = reader.inputs[1] if reader.inputs[0] is tensor else reader.inputs[0]
-    return (
-        isinstance(other, Constant)
-        and not other.overridable
-        and len(other.stored.shape) == 1
-        and other.stored.dtype == "float32"
-    )
+    return is_vector(other)
+
+
+def is_vector(tensor: Tensor) -> bool:
+    """Whether a tensor is a constant float32 vector, be it written [C] or [1, …, 1, C]."""
+    if not isinstance(tensor, Constant) or tensor.overridable or not tensor.stored.shape:
+        return False
+    return tensor.size == tensor.stored.shape[-1] and tensor.stored.dtype == np.float32
 
 
 def clipping(node: Node) -> tuple[float | None, float | None] | None:

@@ -21,10 +21,10 @@ from onnxq.plan.decisions import (
     Use,
     Weight,
 )
-from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch
+from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch, is_vector
 from onnxq.plan.opset import needed_opset
 from onnxq.plan.settings import NodeSettings, resolve_settings
-from onnxq.quant import PerChannel, PerTensor, Scheme
+from onnxq.quant import PerBlock, PerChannel, PerTensor, Scheme
 from onnxq.targets import Absorbed as AbsorbedRule
 from onnxq.targets import Arithmetic, Compute, SameScale, Table, Target
 
@@ -131,7 +131,7 @@ def _activations(
     found: dict[str, Activation] = {}
     for tensor in model.variables.values():
         if id(tensor) in wanted:
-            found[tensor.name] = _activation(tensor, writers, settings, ties, model)
+            found[tensor.name] = _activation(tensor, writers, settings, ties)
     return found
 
 
@@ -156,7 +156,6 @@ def _activation(
     writers: Mapping[int, Group],
     settings: Mapping[str, NodeSettings],
     ties: Mapping[int, str],
-    model: Model,
 ) -> Activation:
     group = writers.get(id(tensor))
     owner = tensor.inputs[0] if tensor.inputs else tensor.outputs[0]
@@ -215,17 +214,26 @@ def _weight_and_bias(
 ) -> Iterator[tuple[Use, Operand]]:
     node = group.head.node
     use = Use(node.name, rule.weight)
-    yield use, Weight(node.inputs[rule.weight].name, _weight_scheme(node, rule, wishes))
-    if not wishes.int32_bias:
+    scheme = _weight_scheme(node, rule, wishes)
+    yield use, Weight(node.inputs[rule.weight].name, scheme)
+    place = _bias_place(group, rule)
+    if place is None or not wishes.int32_bias or isinstance(scheme.granularity, PerBlock):
         return
-    data = node.inputs[0].name
+    holder, index = place
+    bias, weight = holder.inputs[index], node.inputs[rule.weight]
+    assert isinstance(weight, Constant)
+    channels = weight.stored.shape[weight_axes(node)[0]]
+    if isinstance(bias, Constant) and is_vector(bias) and bias.size == channels:
+        yield Use(holder.name, index), Bias(bias.name, node.inputs[0].name, use)
+
+
+def _bias_place(group: Group, rule: Compute) -> tuple[Node, int] | None:
+    """The node and input that hold the bias: the Add behind, or the operator's own input."""
     if group.bias is not None:
-        index = 1 if isinstance(group.bias.inputs[1], Constant) else 0
-        yield Use(group.bias.name, index), Bias(group.bias.inputs[index].name, data, use)
-    elif rule.bias is not None and len(node.inputs) > rule.bias:
-        bias = node.inputs[rule.bias]
-        if isinstance(bias, Constant) and not bias.overridable and len(bias.stored.shape) == 1:
-            yield Use(node.name, rule.bias), Bias(bias.name, data, use)
+        return group.bias, 1 if isinstance(group.bias.inputs[1], Constant) else 0
+    if rule.bias is not None and len(group.head.node.inputs) > rule.bias:
+        return group.head.node, rule.bias
+    return None
 
 
 def _weight_scheme(node: Node, rule: Compute, wishes: NodeSettings) -> Scheme:

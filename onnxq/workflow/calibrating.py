@@ -42,9 +42,7 @@ def observe(
     if not tensors:
         return Statistics({}, 0)
     if histogram:
-        return collect(
-            _fetching(model, tensors), feeds, tensors, histogram=True, progress=progress
-        )
+        return collect(_fetching(model, tensors), feeds, tensors, histogram=True, progress=progress)
     watch = _Extremes(model, tensors)
     found = {name: TensorStatistics.empty(histogram=False) for name in tensors}
     done = 0
@@ -103,12 +101,13 @@ def _reducing(proto: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto
     """Let `proto` return lowest value, highest value and size of each tensor, nothing else."""
     del proto.graph.output[:]
     for name in tensors:
-        for op, end, attributes in (
-            ("ReduceMin", _LOW, {"keepdims": 0}),
-            ("ReduceMax", _HIGH, {"keepdims": 0}),
-            ("Size", _COUNT, {}),
-        ):
-            node = helper.make_node(op, [name], [f"{name}{end}"], **attributes)
-            proto.graph.node.append(node)
+        proto.graph.node.extend(
+            [
+                helper.make_node("ReduceMin", [name], [f"{name}{_LOW}"], keepdims=0),
+                helper.make_node("ReduceMax", [name], [f"{name}{_HIGH}"], keepdims=0),
+                helper.make_node("Size", [name], [f"{name}{_COUNT}"]),
+            ]
+        )
+        for end in (_LOW, _HIGH, _COUNT):
             proto.graph.output.add(name=f"{name}{end}")
     return proto

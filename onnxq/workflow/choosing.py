@@ -72,7 +72,9 @@ def choose_ranges(
     """
     if not isinstance(method, Auto):
         ranges = _estimate(plan, statistics, method, feeds)
-        return Choice(ranges, search == "mse", (Trial(describe(method), search or "min-max", None),))
+        return Choice(
+            ranges, search == "mse", (Trial(describe(method), search or "min-max", None),)
+        )
     return _best(model, plan, statistics, method.candidates, search, probes, feeds)
 
 

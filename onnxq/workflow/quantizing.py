@@ -69,7 +69,7 @@ def quantize(
     job = _Job(load(source), config or Config(), Stages(progress), progress)
     with job.stages.stage("prepare"):
         feeds = job.open_calibration(calibration, ranges)
-        job.prepare(feeds)
+        job.prepare()
     if ranges is None:
         assert feeds is not None
         job.calibrate(feeds)
@@ -148,7 +148,7 @@ class _Job:
             samples=settings.samples,
         )
 
-    def prepare(self, feeds: Iterable[Feed] | None) -> None:
+    def prepare(self) -> None:
         """Simplify a copy of the model exactly, plan it, and raise its operator set."""
         self.model = Model(self.original.to_proto(), self.original.base_directory)
         compared = made_up_feeds(self.specs, 1, seed=self.config.seed)
@@ -232,9 +232,7 @@ class _Job:
         with self.stages.stage("measure speed"):
             sample = next(iter(self._judging_feeds()))
             if self.target.measurable:
-                self.latency = time_both(
-                    self.original, self.quantized, sample, self.config.threads
-                )
+                self.latency = time_both(self.original, self.quantized, sample, self.config.threads)
 
     def _judging_feeds(self) -> Iterable[Feed]:
         """Samples that did not calibrate, if there are any."""
@@ -300,7 +298,7 @@ class _Job:
 
 def stored_size(model: Model) -> int:
     """Bytes of a model's file, its external data among them."""
-    structure = model.to_proto(without_weights).ByteSize()
+    structure = int(model.to_proto(without_weights).ByteSize())
     return structure + sum(c.stored.nbytes for c in model.constants)
 
 

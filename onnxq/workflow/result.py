@@ -103,7 +103,9 @@ class QuantizeResult:
     def _placement(self) -> dict[str, Any] | None:
         if self.placement is None:
             return None
-        groups = {n: {"state": type(g).__name__, **asdict(g)} for n, g in self.placement.groups.items()}
+        groups = {
+            n: {"state": type(g).__name__, **asdict(g)} for n, g in self.placement.groups.items()
+        }
         return {
             "planned": len(groups),
             "integer": sum(isinstance(g, RunsInInteger) for g in self.placement.groups.values()),

@@ -31,8 +31,10 @@ class Division:
 
     def __iter__(self) -> Iterator[Feed]:
         for index, feed in enumerate(self.feeds):
-            if self.hold_out and index % _EVERY == _EVERY - 1 and _fits(
-                self.held, feed, _HELD_SAMPLES, _HELD_BYTES
+            if (
+                self.hold_out
+                and index % _EVERY == _EVERY - 1
+                and _fits(self.held, feed, _HELD_SAMPLES, _HELD_BYTES)
             ):
                 self.held.append(feed)
                 continue

@@ -56,7 +56,8 @@ def _outputs(fidelity: Mapping[str, Fidelity]) -> Finding | None:
     broken = [name for name, f in fidelity.items() if f.non_finite_differing]
     if not broken:
         return None
-    return Finding("outputs", False, f"NaN or infinity appeared in {', '.join(broken)}")
+    text = f"NaN or infinity appeared in {', '.join(broken)}"
+    return Finding("outputs", passed=False, text=text)
 
 
 def _quality(
@@ -64,20 +65,24 @@ def _quality(
     accuracy: tuple[Accuracy, Accuracy] | None,
     fidelity: Mapping[str, Fidelity],
 ) -> Finding | None:
-    name = budget.metric or ("accuracy" if accuracy else "sqnr")
-    before, after = _metric(name, accuracy, fidelity)
     if budget.max_drop is None and budget.minimum is None:
         return None
+    name = budget.metric or ("accuracy" if accuracy else "sqnr")
+    before, after = _metric(name, accuracy, fidelity)
     if after is None:
-        return Finding(name, None, f"{name} could not be measured on this data")
-    higher = accuracy is None or name != "accuracy" or accuracy[1].higher_is_better
-    drop = (before - after if higher else after - before) if before is not None else None
+        return Finding(name, passed=None, text=f"{name} could not be measured on this data")
+    # Of a metric that is better when lower, the negative is better when higher.
+    sign = -1.0 if name == "accuracy" and accuracy and not accuracy[1].higher_is_better else 1.0
+    drop = None if before is None else sign * (before - after)
     if budget.max_drop is not None and drop is not None and drop > budget.max_drop:
-        text = f"{name} fell by {drop:.4g}, more than {budget.max_drop:g} ({before:.4g} → {after:.4g})"
-        return Finding(name, False, text)
-    if budget.minimum is not None and (after < budget.minimum if higher else after > budget.minimum):
-        return Finding(name, False, f"{name} is {after:.4g}, the budget asks for {budget.minimum:g}")
-    return Finding(name, True, f"{name} is {after:.4g}, within the budget")
+        text = (
+            f"{name} went from {before:.4g} to {after:.4g}, worse by more than {budget.max_drop:g}"
+        )
+        return Finding(name, passed=False, text=text)
+    if budget.minimum is not None and sign * after < sign * budget.minimum:
+        text = f"{name} is {after:.4g}; the budget asks for {budget.minimum:g}"
+        return Finding(name, passed=False, text=text)
+    return Finding(name, passed=True, text=f"{name} is {after:.4g}, within the budget")
 
 
 def _metric(
@@ -100,7 +105,7 @@ def _latency(wanted: float, speedup: Speedup) -> Finding:
         f"(95 % interval {speedup.low:.2f} to {speedup.high:.2f})"
     )
     if speedup.low >= wanted:
-        return Finding("latency", True, text)
+        return Finding("latency", passed=True, text=text)
     if speedup.high < wanted:
-        return Finding("latency", False, f"{text}; the budget asks for {wanted:g}")
-    return Finding("latency", None, f"{text}; too close to {wanted:g} to tell")
+        return Finding("latency", passed=False, text=f"{text}; the budget asks for {wanted:g}")
+    return Finding("latency", passed=None, text=f"{text}; too close to {wanted:g} to tell")

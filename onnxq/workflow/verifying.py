@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from onnxq.engine import Feed, Run, open_session, runner
+from onnxq.engine import Feed, Optimization, Run, open_session, runner
 from onnxq.errors import InvariantError
 from onnxq.graph import Model, save
 from onnxq.measure import (
@@ -66,7 +66,7 @@ def read_placement(model: Model, plan: Plan) -> Placement:
     """Let the engine optimize the model, and read back what it will run."""
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         path = Path(folder) / "optimized.onnx"
-        open_session(model, threads=1, optimized_path=path)
+        open_session(model, optimized_path=path, optimization=Optimization.EXTENDED)
         coverage = read_optimized(path)
     planned = planned_tensors(model.to_proto(), plan.integer_nodes)
     states = fused_groups(planned, coverage)
@@ -101,5 +101,3 @@ def time_both(original: Model, quantized: Model, feed: Feed, threads: int) -> La
 def run_of(model: Model) -> Run:
     """A function that runs the model."""
     return runner(open_session(model))
-
-

@@ -150,7 +150,7 @@ def train(digits: Digits) -> DigitsNetwork:
 
 def export(network: DigitsNetwork, path: Path) -> None:
     """Write the network in evaluation mode, its BatchNormalization nodes kept."""
-    # the legacy exporter folds BatchNormalization into Conv in TrainingMode.EVAL only
+    # PRESERVE and no constant folding: either keeps BatchNormalization out of the Conv weights
     torch.onnx.export(
         network,
         (torch.zeros(1, 1, 28, 28),),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,3 +183,14 @@ def test_qlinear_conv() -> None:
     del model.graph.node[:]
     model.graph.node.append(node)
     assert count_macs(model).integer_macs == 6 * 9 * 4 * 9
+
+
+@pytest.mark.parametrize(("network", "published"), [("resnet50", 4.09e9), ("vgg19", 19.63e9)])
+def test_published_networks(network: str, published: float) -> None:
+    data = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    path = data / f"light_{network}.onnx"
+    if not path.is_file():
+        pytest.skip("this onnx package carries no model topologies")
+    cost = count_macs(path)
+    assert cost.macs == pytest.approx(published, rel=2e-3)
+    assert cost.uncounted == ()
