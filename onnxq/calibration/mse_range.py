@@ -64,13 +64,15 @@ def _useful_limits(density: Density, largest: float, budget: float) -> tuple[flo
 
 
 def _clip_errors(density: Density, limits: Float64) -> Float64:
-    """Sum of (x - limit)^2 over the values above each limit."""
-    left = np.maximum(density.left, limits[:, None]) - limits[:, None]
-    right = np.maximum(density.right, limits[:, None]) - limits[:, None]
-    width = density.right - density.left
-    share = np.where(width > 0, (right - left) / np.where(width > 0, width, 1.0), 1.0)
-    moments = (left * left + left * right + right * right) / 3
-    return np.asarray((moments * share) @ density.mass)
+    """Sum of (x - limit)^2 over the values above each limit; limits descend."""
+    above = density.right > limits[-1]
+    left, right, mass = density.left[above], density.right[above], density.mass[above]
+    width = right - left
+    left_over = np.maximum(left, limits[:, None]) - limits[:, None]
+    right_over = np.maximum(right, limits[:, None]) - limits[:, None]
+    share = np.where(width > 0, (right_over - left_over) / np.where(width > 0, width, 1.0), 1.0)
+    moments = (left_over**2 + left_over * right_over + right_over**2) / 3
+    return np.asarray((moments * share) @ mass)
 
 
 def _negated(density: Density) -> Density:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from onnxq.calibration.arrays import nearest, to_array
@@ -70,9 +71,7 @@ def open_feeds(
 def _to_source(
     source: object, specs: Sequence[InputSpec], preprocessing: Preprocessing | None
 ) -> Source:
-    def again(value: object) -> Source:
-        return _to_source(value, specs, preprocessing)
-
+    again = partial(_to_source, specs=specs, preprocessing=preprocessing)
     if isinstance(source, (str, os.PathLike)):
         text = os.fspath(source)
         if is_function_name(text):

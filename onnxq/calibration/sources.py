@@ -118,6 +118,10 @@ class CallableSource:
         self._unread = None
         return source.read()
 
+    def __getstate__(self) -> dict[str, object]:
+        # A worker calls the function itself; what it returned here may not be pickled.
+        return {**self.__dict__, "_unread": None}
+
 
 def _numbered(samples: Iterable[object]) -> Labelled:
     return ((f"sample {number}", sample) for number, sample in enumerate(samples))

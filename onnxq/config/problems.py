@@ -123,7 +123,8 @@ def _remedy(wanted: str, given: object) -> str:
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:
-    return f"unknown key '{key}'{_suggestion(key, known)}; known keys: {', '.join(known)}"
+    hint = _suggestion(key, known)
+    return f"unknown key '{key}'{hint or ';'} known keys: {', '.join(known)}"
 
 
 def _suggestion(word: str, known: Sequence[str]) -> str:

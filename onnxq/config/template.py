@@ -57,7 +57,7 @@ def _entry(name: str, field: FieldInfo, path: str, explained: Explained) -> Iter
     else:
         item = _block(schema, path, explained)
         body = item if field.default is None else ("-", *_indented(item))
-        yield from (f"#{line}" for line in (f"{name}:", *_indented(body)))
+        yield from map(_commented, (f"{name}:", *_indented(body)))
 
 
 def _only_block(annotation: Any) -> type[Block] | None:
@@ -131,6 +131,11 @@ def _prose(text: str, *, indent: int = 1, hanging: int = 0) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _commented(line: str) -> str:
+    text = line.lstrip()
+    return line if text.startswith("#") else line.removesuffix(text) + f"#{text}"
 
 
 def _indented(lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:

@@ -36,7 +36,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
     """The value of a YAML text, and the line of each dotted key.
 
-    What an alias repeats has no lines of its own.
+    An empty text is an empty mapping. What an alias repeats has no lines of its own.
 
     Raises:
         yaml.YAMLError: if it is not YAML, or a key is given twice.
@@ -44,10 +44,9 @@ def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        if node is None:
-            return {}, {}
-        lines = dict(_lines(node, "", set()))
-        return loader.construct_document(node), lines
+        lines = {} if node is None else dict(_lines(node, "", set()))
+        data = None if node is None else loader.construct_document(node)
+        return {} if data is None else data, lines
     finally:
         loader.dispose()
 

@@ -74,6 +74,6 @@ def _encode_tensor(name: str, value: Constant, source: AttributeProto | None) ->
     if stored.external:
         # The attribute may be written to another folder than the data's.
         return helper.make_attribute(name, onnx.numpy_helper.from_array(read(value), value.name))
-    if source is not None and stored.tensor in (source.t, source.sparse_tensor):
+    if source is not None and any(stored.tensor is t for t in (source.t, source.sparse_tensor)):
         return source
     return helper.make_attribute(name, stored.tensor)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from onnxq.graph.elements import Constant, Node, Tensor, Variable
-from onnxq.graph.exporting import bodies, every_node
-from onnxq.graph.importing import Graph
 from onnxq.graph.model import Model
+from onnxq.graph.ordering import reads
 
 
 def replace_uses(old: Tensor, new: Tensor, readers: Iterable[Node] | None = None) -> None:
@@ -15,6 +14,8 @@ def replace_uses(old: Tensor, new: Tensor, readers: Iterable[Node] | None = None
 
     Graph outputs are not touched: their names belong to the model's users.
     """
+    if new is old:
+        return
     chosen = {id(node) for node in (old.outputs if readers is None else readers)}
     for node in {id(n): n for n in old.outputs if id(n) in chosen}.values():
         for index, tensor in enumerate(node.inputs):
@@ -58,19 +59,20 @@ def remove_nodes(model: Model, nodes: Collection[Node]) -> None:
 
 
 def remove_dead_nodes(model: Model) -> list[Node]:
-    """Remove nodes of the main graph whose outputs nobody reads; return them."""
-    wanted = {id(t) for t in model.outputs}
-    captured = {
-        id(t)
-        for node in model.nodes
-        for body in bodies(node)
-        for t in (*body.outputs, *(t for n in every_node(body) for t in n.inputs))
-    }
+    """Remove nodes of the main graph whose outputs nobody reads, in whatever order they stand.
+
+    Returns:
+        The nodes removed.
+    """
+    producers = {id(t): node for node in model.nodes for t in node.outputs if t.name}
     alive: set[int] = set()
-    for node in reversed(model.nodes):
-        if any(id(t) in wanted or id(t) in captured for t in node.outputs):
-            alive.add(id(node))
-            wanted.update(id(t) for t in node.inputs)
+    wanted = [producers[id(t)] for t in model.outputs if id(t) in producers]
+    while wanted:
+        node = wanted.pop()
+        if id(node) in alive:
+            continue
+        alive.add(id(node))
+        wanted.extend(producers[id(t)] for t in reads(node) if id(t) in producers)
     dead = [node for node in model.nodes if id(node) not in alive]
     remove_nodes(model, dead)
     return dead
@@ -98,9 +100,3 @@ def bound_constant(tensor: Tensor) -> Constant | None:
     if isinstance(tensor, Constant) and not tensor.overridable:
         return tensor
     return None
-
-
-def main_graph_readers(graph: Graph, tensor: Tensor) -> bool:
-    """Whether all readers of a tensor stand in this graph, none in a body inside it."""
-    own = {id(node) for node in graph.nodes}
-    return all(id(node) in own for node in tensor.outputs)

@@ -7,7 +7,7 @@ twins, removes the wrong one. Identity is both correct and fast.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,10 @@ from onnxq.errors import ModelError
 
 # graphsurgeon prints its warnings to stdout, which belongs to results.
 G_LOGGER.severity = G_LOGGER.CRITICAL
+
+
+_PACKED_BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
+"""Types that ONNX packs several to a byte, by numpy name."""
 
 
 class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type information
@@ -46,11 +50,19 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         self.dtype = element_type(values.data_type)
         self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
+    @property
+    def external(self) -> bool:
+        """Whether the value lies in another file."""
+        return (
+            isinstance(self.tensor, onnx.TensorProto)
+            and self.tensor.data_location == onnx.TensorProto.EXTERNAL
+        )
+
     def load(self) -> NDArray[Any]:
         """Read the value. The array may be a read-only view of the file: never write to it."""
         if isinstance(self.tensor, onnx.SparseTensorProto):
             return _densify(self.tensor)
-        if self.tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if self.external:
             return _load_external(self.tensor, self.base_directory)
         return numpy_helper.to_array(self.tensor)
 
@@ -147,6 +159,10 @@ class Constant(gs.Constant):  # type: ignore[misc]
         value: NDArray[Any] | Stored = self._values
         return value
 
+    def store(self, value: NDArray[Any] | Stored) -> None:
+        """Replace the value."""
+        self._values = value
+
     @property
     def size(self) -> int:
         """Number of elements."""
@@ -189,30 +205,46 @@ def read(tensor: Constant) -> NDArray[Any]:
 def _load_external(tensor: onnx.TensorProto, base_directory: Path | None) -> NDArray[Any]:
     """Map external data into memory; types narrower than a byte are unpacked by onnx."""
     fields = {entry.key: entry.value for entry in tensor.external_data}
-    directory = (base_directory or Path()).resolve()
-    path = (directory / fields.get("location", "")).resolve()
-    if not path.is_relative_to(directory) or not path.is_file():
+    path = external_path(tensor, base_directory)
+    if path is None or not path.is_file():
         raise ModelError(
             "external data cannot be read",
             where=f"tensor '{tensor.name}'",
-            why=f"no file '{fields.get('location', '')}' beside the model in {directory}",
+            why=f"no file '{fields.get('location', '')}' beside the model in "
+            f"{(base_directory or Path()).resolve()}",
             remedy="keep the data file in the model's folder",
         )
-    dtype = element_type(tensor.data_type)
-    shape = tuple(tensor.dims)
+    dtype, shape = element_type(tensor.data_type), tuple(tensor.dims)
     count = int(np.prod(shape, dtype=np.int64))
-    if dtype.kind == "V" or dtype.itemsize == 1 or count == 0:
-        # May be packed (int4): onnx knows the layouts.
-        return numpy_helper.to_array(tensor, base_dir=str(directory))
-    offset = int(fields.get("offset", 0))
-    if path.stat().st_size < offset + count * dtype.itemsize:
+    bits = _PACKED_BITS.get(dtype.name, dtype.itemsize * 8)
+    offset, length = int(fields.get("offset", 0)), -(-count * bits // 8)
+    if path.stat().st_size < offset + length:
         raise ModelError(
             "external data is truncated",
             where=f"tensor '{tensor.name}'",
-            why=f"{path.name} ends before byte {offset + count * dtype.itemsize}",
+            why=f"{path.name} ends before byte {offset + length}",
             remedy="copy the file again",
         )
-    return np.memmap(path, dtype, "r", offset, shape)
+    if count == 0:
+        return np.zeros(shape, dtype)
+    if dtype.name not in _PACKED_BITS:
+        return np.memmap(path, dtype, "r", offset, shape)
+    packed = np.memmap(path, np.uint8, "r", offset, (length,))
+    return numpy_helper.to_array(
+        onnx.TensorProto(data_type=tensor.data_type, dims=shape, raw_data=packed.tobytes())
+    )
+
+
+def external_path(tensor: onnx.TensorProto, base_directory: Path | None) -> Path | None:
+    """The file of a tensor's external data; None if it names none, or one outside the folder.
+
+    Links are followed: model hubs keep their files as links into a store of blobs.
+    """
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    relative = PurePath(location)
+    if not location or relative.is_absolute() or ".." in relative.parts:
+        return None
+    return (base_directory or Path()).resolve() / relative
 
 
 def _densify(sparse: onnx.SparseTensorProto) -> NDArray[Any]:

@@ -33,9 +33,18 @@ def export_main(graph: Graph, write: WriteConstant, *, list_defaults: bool) -> o
         list_defaults: Keep initializers in the list of inputs where the file had them there.
     """
     used = _used(graph)
+    return _export(graph, _new_constants(graph, used), used, write, list_defaults)
+
+
+def has_new_constants(graph: Graph) -> bool:
+    """Whether a main graph reads constants that the file did not list among its inputs."""
+    return bool(_new_constants(graph, _used(graph)))
+
+
+def _new_constants(graph: Graph, used: dict[int, Tensor]) -> list[Constant]:
+    """Constants that edits brought in: they stand in no graph's list of initializers yet."""
     stored = {id(c) for g in every_graph(graph) for c in g.initializers.values()}
-    new = [t for t in used.values() if isinstance(t, Constant) and id(t) not in stored]
-    return _export(graph, new, used, write, list_defaults)
+    return [t for t in used.values() if isinstance(t, Constant) and id(t) not in stored]
 
 
 def every_graph(graph: Graph) -> Iterator[Graph]:
@@ -147,8 +156,9 @@ def _inputs(graph: Graph, defaults: set[str]) -> Iterator[onnx.ValueInfoProto]:
 def _outputs(graph: Graph) -> Iterator[onnx.ValueInfoProto]:
     declared = {value.name: value for value in graph.source.output}
     for tensor in graph.outputs:
-        if isinstance(tensor, Variable) and tensor.source is None and tensor.name in declared:
-            yield declared[tensor.name]
+        known = declared.get(tensor.name)
+        if known is not None and (isinstance(tensor, Constant) or tensor.source is None):
+            yield known
         else:
             yield describe(tensor)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from onnxq.errors import InvariantError
 from onnxq.graph.elements import Constant, Node, Tensor
-from onnxq.graph.exporting import bodies
+from onnxq.graph.exporting import bodies, every_graph, every_node
 from onnxq.graph.importing import Graph
 
 
@@ -21,7 +22,13 @@ def check_invariants(graph: Graph, after: str = "") -> None:
     Raises:
         InvariantError: names the first fault and shows the nodes around it.
     """
-    for fault, position in _faults(graph, ChainMap(), set()):
+    check = _Check(
+        stored={id(c) for inner in every_graph(graph) for c in inner.initializers.values()},
+        readers=Counter(
+            (id(t), id(node)) for node in every_node(graph) for t in node.inputs if t.name
+        ),
+    )
+    for fault, position in check.faults(graph, ChainMap()):
         raise InvariantError(
             fault,
             where=f"after {after}" if after else "",
@@ -29,59 +36,86 @@ def check_invariants(graph: Graph, after: str = "") -> None:
         )
 
 
-def _faults(
-    graph: Graph, outer: ChainMap[str, Tensor], names: set[str]
-) -> Iterator[tuple[str, int]]:
-    visible = outer.new_child()
-    for tensor in (*graph.initializers.values(), *graph.inputs):
-        visible[tensor.name] = tensor
-    produced: dict[str, Node] = {}
-    for position, node in enumerate(graph.nodes):
-        if not node.name or node.name in names:
-            yield f"node name '{node.name}' ({node.op}) is empty or used twice", position
-        names.add(node.name)
-        yield from ((fault, position) for fault in _input_faults(node, visible))
-        yield from ((fault, position) for fault in _link_faults(node))
+Scope = ChainMap[str, Tensor]
+
+
+@dataclass
+class _Check:
+    """One walk over a graph and its bodies.
+
+    Attributes:
+        stored: Constants that some graph stores; all others will be stored in the main graph.
+        readers: How often each node reads each tensor, by identity.
+        names: Node names seen.
+        new: Constants that no graph stores yet, by name.
+        linked: Tensors whose readers were compared.
+    """
+
+    stored: set[int]
+    readers: Counter[tuple[int, int]]
+    names: set[str] = field(default_factory=set)
+    new: dict[str, Tensor] = field(default_factory=dict)
+    linked: set[int] = field(default_factory=set)
+
+    def faults(self, graph: Graph, outer: Scope) -> Iterator[tuple[str, int]]:
+        """Every fault, with the position in `graph` of the node it concerns."""
+        visible = outer.new_child()
+        declared: list[Tensor] = [*graph.initializers.values(), *graph.inputs]
+        for tensor in declared:
+            if tensor.name in visible.maps[0]:
+                yield f"'{tensor.name}' is declared twice as an input or initializer", 0
+            visible[tensor.name] = tensor
+        for position, node in enumerate(graph.nodes):
+            yield from ((fault, position) for fault in self._node_faults(node, visible))
+        for tensor in graph.outputs:
+            if visible.get(tensor.name) is not tensor and not isinstance(tensor, Constant):
+                yield f"graph output '{tensor.name}' is not produced", len(graph.nodes) - 1
+
+    def _node_faults(self, node: Node, visible: Scope) -> Iterator[str]:
+        if not node.name or node.name in self.names:
+            yield f"node name '{node.name}' ({node.op}) is empty or used twice"
+        self.names.add(node.name)
+        for tensor in node.inputs:
+            if tensor.name:
+                yield from self._input_faults(node, tensor, visible)
         for body in bodies(node):
-            yield from ((fault, position) for fault, _ in _faults(body, visible, names))
+            yield from (fault for fault, _ in self.faults(body, visible))
         for tensor in node.outputs:
-            if not tensor.name:
-                continue
-            if isinstance(tensor, Constant) or tensor.name in produced:
-                yield f"'{tensor.name}' is written twice, or is a constant", position
-            produced[tensor.name] = node
-            visible[tensor.name] = tensor
-    for tensor in graph.outputs:
-        if visible.get(tensor.name) is not tensor and not isinstance(tensor, Constant):
-            yield f"graph output '{tensor.name}' is not produced", len(graph.nodes) - 1
+            if tensor.name:
+                yield from self._output_faults(node, tensor, visible)
 
-
-def _input_faults(node: Node, visible: ChainMap[str, Tensor]) -> Iterator[str]:
-    for tensor in node.inputs:
-        if not tensor.name:
-            continue
-        known = visible.get(tensor.name)
-        if known is None and isinstance(tensor, Constant):
-            visible[tensor.name] = tensor
+    def _input_faults(self, node: Node, tensor: Tensor, visible: Scope) -> Iterator[str]:
+        known = visible.get(tensor.name, self.new.get(tensor.name))
+        if known is None and isinstance(tensor, Constant) and id(tensor) not in self.stored:
+            self.new[tensor.name] = tensor
         elif known is not tensor:
             state = "is not produced before it is read" if known is None else "names two tensors"
             yield f"'{tensor.name}', read by '{node.name}' ({node.op}), {state}"
+        yield from self._reader_faults(tensor)
+        if (id(tensor), id(node)) in self.readers:
+            yield f"'{tensor.name}' does not list '{node.name}' ({node.op}) as a reader"
 
-
-def _link_faults(node: Node) -> Iterator[str]:
-    """Whether the tensors' lists of readers and writers agree with the node's own lists."""
-    for tensor in node.outputs:
-        if tensor.name and not (len(tensor.inputs) == 1 and tensor.inputs[0] is node):
+    def _output_faults(self, node: Node, tensor: Tensor, visible: Scope) -> Iterator[str]:
+        taken = tensor.name in visible.maps[0] or tensor.name in self.new
+        if taken or isinstance(tensor, Constant):
+            yield f"'{tensor.name}' is written twice, or is an input or a constant"
+        visible[tensor.name] = tensor
+        if not (len(tensor.inputs) == 1 and tensor.inputs[0] is node):
             yield f"'{tensor.name}' does not know '{node.name}' ({node.op}) as its only producer"
-        if len({id(reader) for reader in tensor.outputs}) != len(tensor.outputs):
-            yield from _repeated_reader_faults(tensor)
+        yield from self._reader_faults(tensor)
 
-
-def _repeated_reader_faults(tensor: Tensor) -> Iterator[str]:
-    """A node that reads a tensor twice stands twice in its list of readers."""
-    for reader, count in Counter(tensor.outputs).items():
-        if sum(t is tensor for t in reader.inputs) != count:
-            yield f"'{tensor.name}' lists '{reader.name}' as a reader {count} times"
+    def _reader_faults(self, tensor: Tensor) -> Iterator[str]:
+        """Whether a tensor's list of readers agrees with what the nodes read."""
+        if id(tensor) in self.linked:
+            return
+        self.linked.add(id(tensor))
+        for reader, count in Counter(tensor.outputs).items():
+            actual = self.readers.pop((id(tensor), id(reader)), 0)
+            if actual != count:
+                yield (
+                    f"'{tensor.name}' lists '{reader.name}' ({reader.op}) as a reader "
+                    f"{count} times, which reads it {actual} times"
+                )
 
 
 def _neighbourhood(graph: Graph, position: int, reach: int = 2) -> str:

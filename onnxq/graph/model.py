@@ -19,6 +19,7 @@ from onnxq.graph.exporting import (
     every_graph,
     every_node,
     export_main,
+    has_new_constants,
     inline_constant,
 )
 from onnxq.graph.importing import Graph, copy_fields, import_graph
@@ -121,7 +122,7 @@ class Model:
         return found
 
     def new_name(self, wanted: str) -> str:
-        """A name no tensor or node bears: `wanted`, or `wanted_2`, `wanted_3`, …"""
+        """A name no tensor or node bears: `wanted`, or `wanted_2`, `wanted_3` and so on."""
         if self._names is None:
             self._names = set(_all_names(self.graph))
         name = wanted
@@ -148,18 +149,12 @@ class Model:
         """
         proto = onnx.ModelProto()
         proto.CopyFrom(self.header)
-        legacy = self.header.ir_version < 4
-        proto.graph.CopyFrom(export_main(self.graph, write, list_defaults=True))
-        if legacy and self._has_unlisted(proto.graph):
-            # Before IR 4 every initializer is an input; new ones only fit a later IR.
-            proto.ir_version = max(4, helper.find_min_ir_version_for(proto.opset_import, True))
-            proto.graph.CopyFrom(export_main(self.graph, write, list_defaults=False))
+        # Before IR 4 every initializer is an input; new ones only fit a later IR.
+        outgrown = self.header.ir_version < 4 and has_new_constants(self.graph)
+        if outgrown:
+            proto.ir_version = max(4, helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True))
+        proto.graph.CopyFrom(export_main(self.graph, write, list_defaults=not outgrown))
         return proto
-
-    @staticmethod
-    def _has_unlisted(graph: onnx.GraphProto) -> bool:
-        listed = {value.name for value in graph.input}
-        return any(tensor.name not in listed for tensor in graph.initializer)
 
     def reopen(self, proto: onnx.ModelProto) -> None:
         """Replace the content by `proto`, as after an operator set conversion."""
@@ -170,16 +165,19 @@ class Model:
         return sum(c.stored.nbytes for c in self.constants)
 
     def digest(self) -> str:
-        """SHA-256 over structure and weights: equal for equal models, wherever they lie."""
+        """SHA-256 over structure, operator sets and weights: the same wherever the model lies."""
         digest = hashlib.sha256()
 
         def write(tensor: Constant) -> onnx.TensorProto:
             value = read(tensor)
             digest.update(_content(value))
-            return onnx.TensorProto(name=tensor.name, dims=value.shape)
+            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+            return onnx.TensorProto(name=tensor.name, dims=value.shape, data_type=kind)
 
         proto = self.to_proto(write)
-        digest.update(proto.graph.SerializeToString(deterministic=True))
+        meaning = onnx.ModelProto(graph=proto.graph, functions=proto.functions)
+        meaning.opset_import.extend(sorted(proto.opset_import, key=lambda entry: entry.domain))
+        digest.update(meaning.SerializeToString(deterministic=True))
         return digest.hexdigest()
 
 
@@ -218,8 +216,4 @@ def _name_nodes(graph: Graph) -> None:
 def is_stored_externally(tensor: Constant) -> bool:
     """Whether the value lies in another file."""
     stored = tensor.stored
-    return (
-        isinstance(stored, Stored)
-        and isinstance(stored.tensor, onnx.TensorProto)
-        and stored.tensor.data_location == onnx.TensorProto.EXTERNAL
-    )
+    return isinstance(stored, Stored) and stored.external

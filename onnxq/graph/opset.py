@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import onnx
 from onnx import helper, version_converter
 
 from onnxq.errors import PreconditionError
-from onnxq.graph.exporting import every_node
+from onnxq.graph.elements import Constant
 from onnxq.graph.model import Model
 from onnxq.graph.types import without_weights
+from onnxq.graph.writing import embedded
 
 
 def convert_opset(model: Model, version: int) -> None:
@@ -22,32 +25,67 @@ def convert_opset(model: Model, version: int) -> None:
         PreconditionError: if the converter cannot do it; the model is unchanged.
     """
     _refuse_unsafe(model, version)
-    weights = {c.name: c for c in model.constants}
-    proto = model.to_proto(without_weights)
+    hidden = _unique_constants(model)
+    proto, made_up = _with_all_names(model, hidden)
+    converted = _converted(proto, model.opset, version)
+    legacy = converted.ir_version < 4
+    _restore_documentation(proto, converted)
+    converted.ir_version = max(
+        converted.ir_version, helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True)
+    )
+    model.reopen(converted)
+    for tensor in model.constants:
+        known = hidden.get(tensor.name)
+        if known is not None:
+            tensor.store(known.stored)
+        if legacy:
+            # From IR 4 on the listing would make every weight a default to be overridden.
+            tensor.listed = tensor.overridable = False
+    for node in model.all_nodes:
+        if node.name in made_up and node.source is not None:
+            node.given_name = node.name
+            node.source.name = made_up[node.name]
+
+
+def _with_all_names(
+    model: Model, hidden: dict[str, Constant]
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """The proto with names made up on loading, so that reports before and after agree.
+
+    Returns:
+        The proto, and by made-up name the one in the file, which may be empty.
+    """
+    given = {id(node): node.given_name for node in model.all_nodes}
+    made_up = {
+        node.given_name: "" if node.source is None else node.source.name
+        for node in model.all_nodes
+        if node.given_name is not None
+    }
+    model.keep_node_names()
     try:
-        converted = version_converter.convert_version(proto, version)
+        proto = model.to_proto(lambda c: without_weights(c) if c.name in hidden else embedded(c))
+    finally:
+        for node in model.all_nodes:
+            node.given_name = given[id(node)]
+    return proto, made_up
+
+
+def _unique_constants(model: Model) -> dict[str, Constant]:
+    """Constants by name, but for names that several bodies give to constants of their own."""
+    count = Counter(c.name for c in model.constants)
+    return {c.name: c for c in model.constants if count[c.name] == 1}
+
+
+def _converted(proto: onnx.ModelProto, before: int, version: int) -> onnx.ModelProto:
+    try:
+        return version_converter.convert_version(proto, version)
     except (RuntimeError, ValueError, TypeError) as error:
         raise PreconditionError(
-            f"cannot be converted from operator set {model.opset} to {version}",
+            f"cannot be converted from operator set {before} to {version}",
             where=proto.graph.name,
             why=str(error).strip().splitlines()[-1][:200],
             remedy=f"export the model with opset {version} or later",
         ) from error
-    _restore_documentation(proto.graph, converted.graph)
-    converted.ir_version = max(
-        converted.ir_version, helper.find_min_ir_version_for(converted.opset_import, True)
-    )
-    given = {n.outputs[0].name: n.given_name for n in model.all_nodes if n.outputs}
-    model.reopen(converted)
-    for graph_constant in model.constants:
-        known = weights.get(graph_constant.name)
-        if known is not None:
-            graph_constant._values = known.stored
-            graph_constant.listed = known.listed
-            graph_constant.overridable = known.overridable
-    for node in every_node(model.graph):
-        if node.outputs and given.get(node.outputs[0].name) == node.name:
-            node.given_name = node.name
 
 
 def _refuse_unsafe(model: Model, version: int) -> None:
@@ -69,10 +107,10 @@ def _refuse_unsafe(model: Model, version: int) -> None:
                 )
 
 
-def _restore_documentation(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
+def _restore_documentation(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
     """Give nodes back their metadata and documentation, found by their first output."""
-    known = {node.output[0]: node for node in before.node if node.output}
-    for node in after.node:
+    known = {node.output[0]: node for node in before.graph.node if node.output}
+    for node in after.graph.node:
         source = known.get(node.output[0]) if node.output else None
         if source is None:
             continue

@@ -10,9 +10,10 @@ import onnx
 from onnx import helper
 
 from onnxq.graph.elements import Constant
-from onnxq.graph.exporting import ConstantProto, inline_constant
+from onnxq.graph.exporting import ConstantProto
 from onnxq.graph.importing import declared_type
 from onnxq.graph.model import Model
+from onnxq.graph.writing import embedded
 
 Shape: TypeAlias = tuple[int | str | None, ...]
 TensorType: TypeAlias = tuple[np.dtype[Any] | None, Shape | None]
@@ -25,7 +26,7 @@ def without_weights(tensor: Constant) -> ConstantProto:
     """The proto of a constant; a large one says its type and shape only."""
     stored = tensor.stored
     if stored.nbytes <= _KEEP_VALUE_UNDER or stored.dtype == object:
-        return inline_constant(tensor)
+        return embedded(tensor)
     stub = onnx.TensorProto(
         name=tensor.name,
         data_type=helper.np_dtype_to_tensor_dtype(stored.dtype),

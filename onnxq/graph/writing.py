@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import numpy as np
 import onnx
+from google.protobuf.message import EncodeError
 from onnx import helper, numpy_helper
 
 from onnxq.errors import OutputError
-from onnxq.graph.elements import Constant, Stored, read
+from onnxq.graph.elements import Constant, Stored, external_path, read
 from onnxq.graph.exporting import inline_constant
 from onnxq.graph.model import Model, is_stored_externally
 
@@ -58,6 +59,13 @@ def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | No
             why=error.strerror or str(error),
             remedy="free some space or choose another place; nothing was changed",
         ) from error
+    except EncodeError as error:
+        raise OutputError(
+            "cannot be written into one file",
+            where=str(target),
+            why="it would pass protobuf's limit of 2 GB",
+            remedy="save it with external_data=True",
+        ) from error
     return target
 
 
@@ -94,20 +102,49 @@ def _sync_folder(folder: Path) -> None:
 def embedded(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
     """The proto with its value inside, wherever it lay before."""
     if is_stored_externally(tensor):
-        return numpy_helper.from_array(np.asarray(read(tensor)), tensor.name)
+        proto = numpy_helper.from_array(np.asarray(read(tensor)), tensor.name)
+        return _documented(proto, tensor)
     return inline_constant(tensor)
+
+
+def _documented(proto: onnx.TensorProto, tensor: Constant) -> onnx.TensorProto:
+    """`proto` with the documentation that the file gives the tensor."""
+    stored = tensor.stored
+    if isinstance(stored, Stored) and isinstance(stored.tensor, onnx.TensorProto):
+        proto.metadata_props.extend(stored.tensor.metadata_props)
+        if stored.tensor.doc_string:
+            proto.doc_string = stored.tensor.doc_string
+    return proto
 
 
 def _save_external(model: Model, target: Path) -> None:
     data = target.with_name(target.name + ".data")
+    overwritten = [c for c in model.constants if _lies_in(c, data)]
+    written: dict[int, onnx.TensorProto | onnx.SparseTensorProto] = {}
     with atomic_file(target) as model_file, atomic_file(data) as data_file:
 
         def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
             if tensor.stored.nbytes < _EXTERNAL_FROM or _is_sparse(tensor):
-                return embedded(tensor)
-            return _write_apart(tensor, data_file, data.name)
+                proto = embedded(tensor)
+            else:
+                proto = _write_apart(tensor, data_file, data.name)
+            written[id(tensor)] = proto
+            return proto
 
         model_file.write(model.to_proto(write).SerializeToString(deterministic=True))
+    for tensor in overwritten:
+        # What the model has not read yet lies elsewhere in the new file.
+        if id(tensor) in written:
+            tensor.store(Stored(written[id(tensor)], target.parent))
+
+
+def _lies_in(tensor: Constant, data: Path) -> bool:
+    """Whether the value is still to be read from the file `data`."""
+    stored = tensor.stored
+    if not isinstance(stored, Stored) or not isinstance(stored.tensor, onnx.TensorProto):
+        return False
+    path = external_path(stored.tensor, stored.base_directory) if stored.external else None
+    return path is not None and path.exists() and data.exists() and path.samefile(data)
 
 
 def _is_sparse(tensor: Constant) -> bool:
@@ -127,6 +164,7 @@ def _write_apart(tensor: Constant, file: IO[bytes], location: str) -> onnx.Tenso
         content = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     file.write(b"\0" * (-file.tell() % _ALIGNMENT))
     proto = onnx.TensorProto(name=tensor.name, data_type=kind, dims=value.shape)
+    _documented(proto, tensor)
     proto.data_location = onnx.TensorProto.EXTERNAL
     for key, entry in (("location", location), ("offset", file.tell()), ("length", len(content))):
         proto.external_data.add(key=key, value=str(entry))

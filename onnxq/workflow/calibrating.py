@@ -55,7 +55,8 @@ def observe(
 
 def _fetching(model: Model, tensors: Sequence[str]) -> Run:
     proto = with_outputs(model.to_proto(), tensors)
-    return runner(open_session(Model(proto, model.base_directory)), list(tensors))
+    session = open_session(Model(proto, model.base_directory), spinning=True)
+    return runner(session, list(tensors))
 
 
 class _Extremes:
@@ -65,7 +66,9 @@ class _Extremes:
         self._model = model
         self._tensors = tensors
         proto = _reducing(model.to_proto(), tensors)
-        self._reduced = runner(open_session(Model(proto, model.base_directory)))
+        # Nothing else runs meanwhile, so spinning threads disturb nobody and save a third.
+        session = open_session(Model(proto, model.base_directory), spinning=True)
+        self._reduced = runner(session)
         self._fetched: Run | None = None
 
     def observe(self, feed: Feed, found: Mapping[str, TensorStatistics]) -> None:

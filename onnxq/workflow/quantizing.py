@@ -116,9 +116,7 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.target: Target = load_target(self.config.target)
-        session = open_session(self.original)
-        self.specs: list[InputSpec] = input_specs(session)
-        self.run_original: Run = runner(session)
+        self.specs: list[InputSpec] = input_specs(open_session(self.original))
         self.placement: Placement | None = None
         self.choice: Choice
         self.model: Model
@@ -227,8 +225,8 @@ class _Job:
             run_quantized = runner(session)
             if self.target.measurable:
                 self.placement = read_placement(self.quantized, self.plan)
-            feeds = self._judging_feeds()
-            self._compare(run_quantized, feeds)
+            run_original = runner(open_session(self.original))
+            self._compare(run_original, run_quantized, self._judging_feeds())
         with self.stages.stage("measure speed"):
             sample = next(iter(self._judging_feeds()))
             if self.target.measurable:
@@ -252,18 +250,18 @@ class _Job:
         self.judged_on = "one made-up input"
         return made_up_feeds(self.specs, 1, seed=self.config.seed + 1)
 
-    def _compare(self, run_quantized: Run, feeds: Iterable[Feed]) -> None:
+    def _compare(self, run_original: Run, run_quantized: Run, feeds: Iterable[Feed]) -> None:
         labels = self.config.evaluate.labels
         if labels is None:
-            self.fidelity = compare_outputs(self.run_original, run_quantized, feeds)
+            self.fidelity = compare_outputs(run_original, run_quantized, feeds)
             return
         settings = self.config.evaluate
         values = load_labels(labels, data=Path(settings.data or ""))[: settings.samples]
         metric = parse_metric(settings.metric)
-        self.fidelity = compare_outputs(self.run_original, run_quantized, feeds)
+        self.fidelity = compare_outputs(run_original, run_quantized, feeds)
         before, after = (
             measure_accuracy(run, feeds, values, metric, output=settings.output)
-            for run in (self.run_original, run_quantized)
+            for run in (run_original, run_quantized)
         )
         self.accuracy = (before, after)
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
-from onnxq.engine import Feed, Optimization, Run, open_session, runner
+from onnxq.engine import Feed, Optimization, open_session
 from onnxq.errors import InvariantError
 from onnxq.graph import Model, save
 from onnxq.measure import (
-    Fidelity,
     GroupState,
     Latency,
     Vanished,
-    compare_outputs,
     fused_groups,
     measure_latency,
     planned_tensors,
@@ -81,11 +79,6 @@ def read_placement(model: Model, plan: Plan) -> Placement:
     )
 
 
-def compare(original: Run, quantized: Run, feeds: Iterable[Feed]) -> dict[str, Fidelity]:
-    """Differences of the outputs, by output."""
-    return compare_outputs(original, quantized, feeds)
-
-
 def time_both(original: Model, quantized: Model, feed: Feed, threads: int) -> Latency:
     """Latency of both models, measured in turns."""
     return measure_latency(
@@ -96,8 +89,3 @@ def time_both(original: Model, quantized: Model, feed: Feed, threads: int) -> La
         rounds=60,
         budget_seconds=3.0,
     )
-
-
-def run_of(model: Model) -> Run:
-    """A function that runs the model."""
-    return runner(open_session(model))

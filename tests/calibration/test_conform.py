@@ -89,7 +89,9 @@ def test_fixed_dimensions_are_checked_and_free_ones_are_not():
 def test_values_that_are_not_finite_are_errors(bad):
     values = np.array([[0, bad, 1]], np.float32)
     for array, dtype in ((values, F32), (values, F16), (values.astype(np.float64), F32)):
-        with pytest.raises(DataError, match="sample 7, input 'x': holds NaN or inf.*1 of 3 values"):
+        with pytest.raises(
+            DataError, match=r"sample 7, input 'x': holds NaN or inf.*1 of 3 values"
+        ):
             conformed(array, dtype)
 
 

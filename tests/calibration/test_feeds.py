@@ -1,4 +1,6 @@
+import pickle
 import sys
+import tracemalloc
 from itertools import count
 
 import numpy as np
@@ -94,8 +96,6 @@ def test_a_damaged_npz_is_an_error_that_names_it(tmp_path):
 
 
 def test_npz_reads_rows_and_not_the_whole_array(tmp_path):
-    import tracemalloc
-
     np.savez_compressed(tmp_path / "data.npz", x=np.zeros((3000, 3, 100, 10), np.float32))
     spec = [InputSpec("x", np.dtype(np.float32), ("n", 3, 100, 10))]
     tracemalloc.start()
@@ -161,7 +161,7 @@ def test_directory_with_a_subdirectory_per_input(tmp_path):
 
 
 def test_directories_without_samples(tmp_path):
-    with pytest.raises(DataError, match="no samples for this model; it is empty; put .npy"):
+    with pytest.raises(DataError, match=r"no samples for this model; it is empty; put .npy"):
         open_feeds(tmp_path, FIXED)
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(DataError, match=r"it holds a\.txt; give an \.npz file per sample, or a"):
@@ -246,7 +246,7 @@ def test_a_generator_is_streamed_once():
     assert feeds
     assert shapes(feeds) == [(1, 3)] * 3
     assert taken == [0, 1, 2]
-    with pytest.raises(DataError, match="generator: the samples have been read already.*function"):
+    with pytest.raises(DataError, match=r"generator: the samples have been read already.*function"):
         list(feeds)
 
 
@@ -254,6 +254,21 @@ def test_a_function_is_called_for_every_reading():
     feeds = open_feeds(lambda: iter([rows(1, 3)]), FIXED)
     assert shapes(feeds) == shapes(feeds) == shapes(feeds) == [(1, 3)]
     assert len(open_feeds(lambda: [rows(1, 3)] * 4, FIXED)) == 4
+
+
+def three_samples():
+    return (np.full((1, 3), i, np.float32) for i in range(3))
+
+
+def test_feeds_can_be_sent_to_other_processes(tmp_path):
+    np.savez(tmp_path / "data.npz", x=rows(3, 3))
+    np.save(tmp_path / "0.npy", rows(1, 3))
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "folder" / "0.npy", rows(1, 3))
+    for source in (three_samples, tmp_path / "data.npz", tmp_path / "folder", [rows(1, 3)]):
+        feeds = open_feeds(source, FIXED)
+        copy = pickle.loads(pickle.dumps(feeds))
+        assert shapes(copy) == shapes(feeds)
 
 
 class Reader:
@@ -298,10 +313,10 @@ class Tensor:
         self.array, self.detached, self.here = array, detached, here
 
     def detach(self):
-        return Tensor(self.array, True, self.here)
+        return Tensor(self.array, detached=True, here=self.here)
 
     def cpu(self):
-        return Tensor(self.array, self.detached, True)
+        return Tensor(self.array, detached=self.detached, here=True)
 
     def numpy(self):
         if not (self.detached and self.here):

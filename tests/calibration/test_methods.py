@@ -15,8 +15,8 @@ from onnxq.config import Entropy, Ifmr, MinMax, MovingAverage, Mse, Percentile
 from onnxq.errors import DataError, UsageError
 from onnxq.quant import QType, Scheme, choose_qparams, dequantize, quantize
 
-AFFINE = Scheme(QType(8, False))
-SYMMETRIC = Scheme(QType(8, True), symmetric=True)
+AFFINE = Scheme(QType(8, signed=False))
+SYMMETRIC = Scheme(QType(8, signed=True), symmetric=True)
 ALL_METHODS = [MinMax(), MovingAverage(), Percentile(), Entropy(), Mse(), Ifmr()]
 
 
@@ -88,7 +88,7 @@ def test_percentile_100_is_min_max():
 @pytest.mark.parametrize("kind", ["normal", "relu", "clipped", "heavy", "negative", "swish"])
 def test_mse_is_as_good_as_a_dense_search_with_real_quantization(kind, symmetric, bits):
     values = samples(kind)
-    scheme = Scheme(QType(bits, symmetric), symmetric=symmetric)
+    scheme = Scheme(QType(bits, signed=symmetric), symmetric=symmetric)
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     ratios = np.geomspace(1.0, 0.05, 40)
     if symmetric or low == 0.0 or high == 0.0:
@@ -97,26 +97,30 @@ def test_mse_is_as_good_as_a_dense_search_with_real_quantization(kind, symmetric
         ends = [(r * low, q * high) for r in ratios[::2] for q in ratios[::2]]
     best = min(true_error(values, scheme, *pair) for pair in ends)
     found = range_of(Mse(), statistics_of(values), scheme)
-    # The histogram knows values to 1/128 only; measured: at most 0.6 % behind the best.
-    assert true_error(values, scheme, found.low, found.high) <= best * 1.02
+    # The histogram knows values to 1/128 only; measured: at most 0.02 % behind the best.
+    assert true_error(values, scheme, found.low, found.high) <= best * 1.002
     assert low <= found.low <= 0.0 <= found.high <= high
 
 
 @pytest.mark.parametrize("kind", ["normal", "relu", "heavy", "outlier", "clipped"])
 def test_mse_is_never_worse_than_min_max(kind):
     values = samples(kind)
-    for scheme in (AFFINE, SYMMETRIC, Scheme(QType(8, True), symmetric=True, power_of_two=True)):
+    for scheme in (
+        AFFINE,
+        SYMMETRIC,
+        Scheme(QType(8, signed=True), symmetric=True, power_of_two=True),
+    ):
         statistics = statistics_of(values)
         widest = range_of(MinMax(), statistics, scheme)
         found = range_of(Mse(), statistics, scheme)
         error = true_error(values, scheme, found.low, found.high)
-        assert error <= true_error(values, scheme, widest.low, widest.high) * 1.02
+        assert error <= true_error(values, scheme, widest.low, widest.high) * 1.002
 
 
 def divergence(values, threshold, levels, bins):
     """KL of the merged and expanded histogram, written out loop by loop."""
     kept = values[values <= threshold]
-    counts, edges = np.histogram(kept, bins, (0, threshold))
+    counts, _ = np.histogram(kept, bins, (0, threshold))
     p = counts.astype(float)
     p[-1] += values.size - kept.size
     q = np.zeros(bins)
@@ -144,7 +148,7 @@ def test_entropy_finds_a_threshold_of_small_divergence(kind):
 
     best = min(at(width * bins) for bins in range(128, 2049, 64))
     # The tail of raw samples is rough where the histogram's is smooth.
-    assert at(threshold) <= best + 2e-3
+    assert at(threshold) <= best + 3e-4
     assert np.quantile(magnitudes, 0.99) < threshold <= largest
 
 
@@ -159,10 +163,10 @@ def test_entropy_does_not_let_an_outlier_or_zeros_decide():
 
 def test_entropy_levels_follow_the_format():
     statistics = statistics_of(samples("heavy", 100_000))
-    narrow = range_of(Entropy(), statistics, Scheme(QType(4, True), symmetric=True))
+    narrow = range_of(Entropy(), statistics, Scheme(QType(4, signed=True), symmetric=True))
     wide = range_of(Entropy(), statistics, SYMMETRIC)
     assert narrow.high < wide.high
-    too_many = Scheme(QType(16, True), symmetric=True)
+    too_many = Scheme(QType(16, signed=True), symmetric=True)
     found = range_of(Entropy(levels=65536), statistics, too_many)
     assert found == range_of(MinMax(), statistics, too_many)
 
@@ -188,13 +192,13 @@ def test_ifmr_agrees_with_the_search_on_sorted_values(kind, scheme, percentile):
     (low, _), error = ifmr_by_sorting(values, scheme, method)
     found = range_of(method, statistics_of(values), scheme)
     # Neighbouring ratios are nearly equal in error; the start is known to a bin.
-    assert true_error(values, scheme, found.low, found.high) <= error * 1.03
+    assert true_error(values, scheme, found.low, found.high) <= error * 1.02
     if not scheme.symmetric:
         assert found.low == pytest.approx(low, rel=1 / 128)
 
 
 @pytest.mark.parametrize("method", ALL_METHODS, ids=lambda m: m.kind)
-@pytest.mark.parametrize("scheme", [AFFINE, SYMMETRIC, Scheme(QType(2, False))])
+@pytest.mark.parametrize("scheme", [AFFINE, SYMMETRIC, Scheme(QType(2, signed=False))])
 def test_every_method_on_every_odd_tensor(method, scheme):
     odd = [
         [0.0],

@@ -7,11 +7,11 @@ from onnxq.calibration.rounding_error import Quantizers, quantizers, squared_err
 from onnxq.quant import QType, Scheme, choose_qparams, dequantize, quantize
 
 SCHEMES = [
-    Scheme(QType(8, False)),
-    Scheme(QType(8, True), symmetric=True, narrow_range=True),
-    Scheme(QType(8, True), symmetric=True, power_of_two=True),
-    Scheme(QType(4, False)),
-    Scheme(QType(2, True), symmetric=True),
+    Scheme(QType(8, signed=False)),
+    Scheme(QType(8, signed=True), symmetric=True, narrow_range=True),
+    Scheme(QType(8, signed=True), symmetric=True, power_of_two=True),
+    Scheme(QType(4, signed=False)),
+    Scheme(QType(2, signed=True), symmetric=True),
 ]
 
 

@@ -60,9 +60,7 @@ def test_moving_average_is_the_exactly_rounded_mean(arrays, random):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(FLOATS, min_size=2, max_size=6), st.randoms(use_true_random=False), st.booleans()
-)
+@given(st.lists(FLOATS, min_size=2, max_size=6), st.randoms(use_true_random=False), st.booleans())
 def test_merging_in_any_order_and_grouping_is_bit_identical(arrays, random, histogram):
     parts = [observed([a], histogram) for a in arrays]
     while len(parts) > 1:

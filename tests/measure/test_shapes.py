@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from onnxq.engine import open_session, with_outputs
+from onnxq.engine import Optimization, open_session, with_outputs
 from onnxq.measure.shapes import static_shapes, without_values
 
 
@@ -19,7 +19,7 @@ def real_shapes(model: onnx.ModelProto, feed: Mapping[str, Any]) -> dict[str, tu
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     names = [name for node in model.graph.node for name in node.output if name]
-    session = open_session(with_outputs(copy, names), optimize=False)
+    session = open_session(with_outputs(copy, names), optimization=Optimization.NONE)
     return {name: value.shape for name, value in zip(names, session.run(names, feed), strict=True)}
 
 
