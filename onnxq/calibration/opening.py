@@ -115,9 +115,9 @@ def _function(text: str) -> Callable[[], object]:
             why=str(error),
             remedy="run from the directory it is in, or install it",
         ) from error
-    function = getattr(module, name, None)
+    function: object = getattr(module, name, None)
     if callable(function):
-        return function  # type: ignore[no-any-return]
+        return function
     raise UsageError(
         f"module '{module_name}' has no function '{name}'",
         where=text,

@@ -183,7 +183,10 @@ class TensorStatistics:
                 histogram = BitHistogram.from_sparse(bins, np.array(sparse["counts"], np.int64))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError("these are not calibration statistics", why=repr(error)) from error
-        return cls(**numbers, **extremes, histogram=histogram)  # type: ignore[arg-type]
+        statistics = cls(histogram=histogram)
+        for name, value in {**numbers, **extremes}.items():
+            setattr(statistics, name, value)
+        return statistics
 
     def _set_apart(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, float]:
         """Count the values that own no range; return the others and their extremes."""

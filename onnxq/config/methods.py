@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from onnxq.config.base import Block
 
 
-class MinMax(Block):
+class _Kind(Block):
+    """One of several blocks that are told apart by their `kind`."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["kind"]})
+
+
+class MinMax(_Kind):
     """From the lowest to the highest value seen."""
 
     kind: Literal["min-max"] = "min-max"
 
 
-class MovingAverage(Block):
+class MovingAverage(_Kind):
     """The mean over the samples of each sample's lowest and highest value."""
 
     kind: Literal["moving-average"] = "moving-average"
 
 
-class Percentile(Block):
+class Percentile(_Kind):
     """Leaves out the rarest values at both ends."""
 
     kind: Literal["percentile"] = "percentile"
@@ -29,7 +35,7 @@ class Percentile(Block):
     """Percent of the values that stay inside the range."""
 
 
-class Entropy(Block):
+class Entropy(_Kind):
     """The range whose quantized histogram diverges least from the true one (Kullback-Leibler)."""
 
     kind: Literal["entropy"] = "entropy"
@@ -37,13 +43,13 @@ class Entropy(Block):
     """Levels the histogram is merged to."""
 
 
-class Mse(Block):
+class Mse(_Kind):
     """The range with the smallest expected squared error."""
 
     kind: Literal["mse"] = "mse"
 
 
-class Ifmr(Block):
+class Ifmr(_Kind):
     """AMCT's search around a percentile for the maximum with the smallest squared error."""
 
     kind: Literal["ifmr"] = "ifmr"
@@ -79,7 +85,7 @@ CandidateMethod: TypeAlias = Annotated[
 ]
 
 
-class Auto(Block):
+class Auto(_Kind):
     """Tries several methods on the whole model and keeps the one with the best output."""
 
     kind: Literal["auto"] = "auto"

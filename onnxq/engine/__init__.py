@@ -8,6 +8,7 @@ from onnxq.engine.session import (
     engine_reason,
     input_specs,
     open_session,
+    output_specs,
     runner,
 )
 from onnxq.engine.spec import Feed, InputSpec
@@ -22,6 +23,7 @@ __all__ = [
     "input_specs",
     "made_up_feeds",
     "open_session",
+    "output_specs",
     "runner",
     "with_outputs",
 ]

@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx
 import onnxruntime as ort
+from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from onnxq.engine.spec import Feed, InputSpec
 from onnxq.errors import ModelError
-from onnxq.graph import Model, save
+from onnxq.graph import Model, embedded, save
 
 Run: TypeAlias = Callable[[Feed], Mapping[str, NDArray[Any]]]
 """Runs a model once: inputs by name → outputs by name."""
@@ -35,10 +36,13 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = (
     states.NotImplemented,
     states.InvalidGraph,
     states.EPFail,
+    states.NotFound,
+    EncodeError,
     RuntimeError,
     ValueError,
 )
 """What ONNX Runtime raises; it has no common base class of its own."""
+
 
 class Optimization(Enum):
     """How far the engine may rearrange a model.
@@ -119,8 +123,8 @@ def _loadable(source: Model | onnx.ModelProto | str | os.PathLike[str]) -> Itera
         yield str(source)
     elif isinstance(source, onnx.ModelProto):
         yield source.SerializeToString()
-    elif source.stored_bytes() < _IN_MEMORY_LIMIT and source.base_directory is None:
-        yield source.to_proto().SerializeToString()
+    elif source.stored_bytes() < _IN_MEMORY_LIMIT:
+        yield source.to_proto(embedded).SerializeToString()
     else:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
             yield str(save(source, Path(folder) / "model.onnx"))
@@ -163,6 +167,11 @@ def input_specs(session: ort.InferenceSession) -> list[InputSpec]:
         ModelError: if an input is not a tensor (a sequence, an optional or a map).
     """
     return [_spec(value) for value in session.get_inputs()]
+
+
+def output_specs(session: ort.InferenceSession) -> list[InputSpec]:
+    """The outputs that are tensors; others (sequences, optionals, maps) are left out."""
+    return [_spec(value) for value in session.get_outputs() if value.type.startswith("tensor(")]
 
 
 def _spec(value: Any) -> InputSpec:

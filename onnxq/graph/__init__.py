@@ -3,6 +3,7 @@
 The only room that knows graphsurgeon's internals.
 """
 
+from onnxq.graph.copying import copy_model
 from onnxq.graph.editing import (
     bound_constant,
     is_output,
@@ -14,7 +15,7 @@ from onnxq.graph.editing import (
     set_input,
     take_output,
 )
-from onnxq.graph.elements import Constant, Node, Tensor, Variable, constant, read
+from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, constant, read
 from onnxq.graph.exporting import bodies
 from onnxq.graph.extracting import extract
 from onnxq.graph.importing import Graph
@@ -23,8 +24,8 @@ from onnxq.graph.model import Model
 from onnxq.graph.opset import convert_opset
 from onnxq.graph.ordering import sort
 from onnxq.graph.reading import Source, load
-from onnxq.graph.types import TensorType, infer_types, without_weights
-from onnxq.graph.writing import atomic_file, save
+from onnxq.graph.types import TensorType, derive_types, infer_types, without_weights
+from onnxq.graph.writing import atomic_file, embedded, save
 
 __all__ = [
     "Constant",
@@ -32,6 +33,7 @@ __all__ = [
     "Model",
     "Node",
     "Source",
+    "Stored",
     "Tensor",
     "TensorType",
     "Variable",
@@ -41,6 +43,9 @@ __all__ = [
     "check_invariants",
     "constant",
     "convert_opset",
+    "copy_model",
+    "derive_types",
+    "embedded",
     "extract",
     "infer_types",
     "is_output",

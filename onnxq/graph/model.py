@@ -152,13 +152,20 @@ class Model:
         # Before IR 4 every initializer is an input; new ones only fit a later IR.
         outgrown = self.header.ir_version < 4 and has_new_constants(self.graph)
         if outgrown:
-            proto.ir_version = max(4, helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True))
+            proto.ir_version = max(
+                4, helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True)
+            )
         proto.graph.CopyFrom(export_main(self.graph, write, list_defaults=not outgrown))
         return proto
 
     def reopen(self, proto: onnx.ModelProto) -> None:
         """Replace the content by `proto`, as after an operator set conversion."""
         self._open(proto, self.base_directory)
+
+    def become(self, other: Model) -> None:
+        """Take over the content of `other`, which must not be used afterwards."""
+        self.header, self.graph = other.header, other.graph
+        self._names = None
 
     def stored_bytes(self) -> int:
         """Bytes of all constants."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx
 from onnx import helper, version_converter
 
 from onnxq.errors import PreconditionError
+from onnxq.graph.copying import share_values, unique_constants
 from onnxq.graph.elements import Constant
 from onnxq.graph.model import Model
 from onnxq.graph.types import without_weights
@@ -25,21 +24,20 @@ def convert_opset(model: Model, version: int) -> None:
         PreconditionError: if the converter cannot do it; the model is unchanged.
     """
     _refuse_unsafe(model, version)
-    hidden = _unique_constants(model)
+    hidden = unique_constants(model)
     proto, made_up = _with_all_names(model, hidden)
     converted = _converted(proto, model.opset, version)
     legacy = converted.ir_version < 4
     _restore_documentation(proto, converted)
     converted.ir_version = max(
-        converted.ir_version, helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True)
+        converted.ir_version,
+        helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True),
     )
     model.reopen(converted)
-    for tensor in model.constants:
-        known = hidden.get(tensor.name)
-        if known is not None:
-            tensor.store(known.stored)
-        if legacy:
-            # From IR 4 on the listing would make every weight a default to be overridden.
+    share_values(model, hidden)
+    if legacy:
+        # From IR 4 on the listing would make every weight a default to be overridden.
+        for tensor in model.constants:
             tensor.listed = tensor.overridable = False
     for node in model.all_nodes:
         if node.name in made_up and node.source is not None:
@@ -68,12 +66,6 @@ def _with_all_names(
         for node in model.all_nodes:
             node.given_name = given[id(node)]
     return proto, made_up
-
-
-def _unique_constants(model: Model) -> dict[str, Constant]:
-    """Constants by name, but for names that several bodies give to constants of their own."""
-    count = Counter(c.name for c in model.constants)
-    return {c.name: c for c in model.constants if count[c.name] == 1}
 
 
 def _converted(proto: onnx.ModelProto, before: int, version: int) -> onnx.ModelProto:

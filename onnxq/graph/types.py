@@ -46,15 +46,36 @@ def infer_types(model: Model) -> Mapping[str, TensorType]:
     declared: dict[str, TensorType] = {
         name: (t.dtype, t.shape) for name, t in model.variables.items()
     }
+    return _inferred(model, model.to_proto(without_weights), declared)
+
+
+def derive_types(model: Model) -> Mapping[str, TensorType]:
+    """As `infer_types`, but only what follows from the model's inputs and constants.
+
+    Declarations of inner tensors and of outputs are hints: exporters write down the batch
+    size they traced with, though the model takes any. The engine holds callers to the inputs'.
+    """
+    proto = model.to_proto(without_weights)
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    declared: dict[str, TensorType] = {t.name: (t.dtype, t.shape) for t in model.inputs}
+    return _inferred(model, proto, declared)
+
+
+def _inferred(
+    model: Model, proto: onnx.ModelProto, declared: Mapping[str, TensorType]
+) -> Mapping[str, TensorType]:
     try:
-        proto = onnx.shape_inference.infer_shapes(model.to_proto(without_weights), data_prop=True)
+        graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return declared
-    graph = proto.graph
     inferred = {value.name: declared_type(value) for value in (*graph.value_info, *graph.output)}
     for name, (dtype, shape) in declared.items():
         found_dtype, found_shape = inferred.get(name, (None, None))
         # A producer's declared output shape may be wrong; inference recomputes it.
         inferred[name] = (found_dtype or dtype, found_shape if found_shape is not None else shape)
-    inferred.update((c.name, (c.stored.dtype, c.stored.shape)) for c in model.constants)
+    fixed = (c for c in model.constants if not c.overridable)
+    inferred.update((c.name, (c.stored.dtype, c.stored.shape)) for c in fixed)
     return inferred

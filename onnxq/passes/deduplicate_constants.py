@@ -12,26 +12,37 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from onnxq.graph import Constant, Model, is_output, read, replace_uses
+from onnxq.graph import Constant, Graph, Model, bodies, is_output, read, replace_uses
 from onnxq.passes.events import Applied, Event
 
 
 @dataclass(frozen=True)
 class DeduplicateConstants:
-    """Let all readers of equal constants read the first of them."""
+    """Let all readers of equal constants of the main graph read the first of them."""
 
     exact: ClassVar[bool] = True
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Merge constants of equal type, shape and content."""
         groups: dict[tuple[str, tuple[int, ...]], list[Constant]] = {}
+        # What a body stores cannot be seen outside it.
+        inside = {id(c) for n in model.nodes for b in bodies(n) for c in _stored_within(b)}
         for tensor in model.constants:
+            if id(tensor) in inside or not tensor.outputs:
+                continue
             if tensor.size > 1 and not tensor.overridable and tensor.stored.dtype != object:
                 key = (tensor.stored.dtype.name, tuple(tensor.stored.shape))
                 groups.setdefault(key, []).append(tensor)
         for candidates in groups.values():
             if len(candidates) > 1:
                 yield from _merge(model, candidates)
+
+
+def _stored_within(graph: Graph) -> Iterator[Constant]:
+    yield from graph.initializers.values()
+    for node in graph.nodes:
+        for body in bodies(node):
+            yield from _stored_within(body)
 
 
 def _merge(model: Model, candidates: list[Constant]) -> Iterator[Event]:

@@ -17,19 +17,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.engine import Optimization, open_session, runner
+from onnxq.engine import open_session, runner
 from onnxq.errors import ModelError
 from onnxq.graph import (
     Constant,
     Model,
     Node,
+    Stored,
     Tensor,
     TensorType,
     bodies,
     bound_constant,
     constant,
+    derive_types,
     extract,
-    infer_types,
     is_output,
     producer,
     read,
@@ -56,6 +57,9 @@ _NEVER = frozenset(
     ]
 )
 
+_ARRANGING = frozenset(["Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
+"""Operators that leave the values of their first input as they are."""
+
 
 @dataclass(frozen=True)
 class FoldConstants:
@@ -73,9 +77,9 @@ class FoldConstants:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold static shapes, then everything that depends on constants alone."""
-        types = infer_types(model)
-        yield from _fold_shapes(model, types)
-        chosen = self._constant_nodes(model, types)
+        yield from _fold_shapes(model)
+        chosen, allowed, refused = self._choose(model, derive_types(model))
+        yield from refused
         results = list(_results(model, chosen))
         if not results:
             return
@@ -86,30 +90,44 @@ class FoldConstants:
             value = values.get(tensor.name)
             if value is None:
                 yield Refused(node.name, "the engine cannot compute it alone")
-            elif value.nbytes > self._allowed(node):
-                yield Refused(node.name, f"its result has {value.nbytes} bytes: more than before")
+            elif value.nbytes > allowed[id(node)]:
+                yield _too_large(node, value.nbytes)
             else:
                 replace_uses(tensor, constant(tensor.name, value))
                 yield Applied(node.name, f"computed '{tensor.name}' once and for all")
-        _unlink(model, chosen)
+        _unlink(model, chosen, results)
 
-    def _constant_nodes(self, model: Model, types: Mapping[str, TensorType]) -> list[Node]:
-        known: set[int] = set()
+    def _choose(
+        self, model: Model, types: Mapping[str, TensorType]
+    ) -> tuple[list[Node], dict[int, int], list[Refused]]:
+        """Nodes to compute, the bytes allowed to their results by node, and what is refused."""
+        known: dict[int, int] = {}
+        allowed: dict[int, int] = {}
         chosen: list[Node] = []
+        refused: list[Refused] = []
         for node in model.nodes:
-            if not _foldable(node) or not all(_is_known(t, known) for t in node.inputs):
+            sizes = [_known_bytes(t, known) for t in node.inputs if t.name]
+            if not _foldable(node) or None in sizes:
                 continue
-            if self._undoes_compression(node) or self._grows(node, types):
+            if self._undoes_compression(node):
+                refused.append(Refused(node.name, "a narrow weight would be stored in a wide type"))
+                continue
+            given = sum(size or 0 for size in sizes)
+            result = _inferred_bytes(node, types)
+            factor = 2 if self.widen_weights and node.op == "Cast" else 1
+            allowed[id(node)] = given * factor + self.growth_limit
+            if result is not None and result > allowed[id(node)]:
+                refused.append(_too_large(node, result))
                 continue
             chosen.append(node)
-            known.update(id(t) for t in node.outputs)
-        return chosen
+            known.update((id(t), given if result is None else result) for t in node.outputs)
+        return chosen, allowed, refused
 
     def _undoes_compression(self, node: Node) -> bool:
         """Whether a weight stored in a narrow type would be stored in a wide one."""
-        if node.op != "Cast" or not isinstance(node.inputs[0], Constant):
+        stored = _stored_behind(node.inputs[0]) if node.op == "Cast" else None
+        if stored is None:
             return False
-        stored = node.inputs[0].stored
         narrow = stored.dtype.itemsize < 4 and stored.dtype.kind not in "iub"
         packed = stored.dtype.name in ("int4", "uint4", "int2", "uint2")
         half = stored.dtype.name in ("float16", "bfloat16")
@@ -117,28 +135,40 @@ class FoldConstants:
             return False
         return (narrow or packed) and stored.nbytes > 1024
 
-    def _grows(self, node: Node, types: Mapping[str, TensorType]) -> bool:
-        """Whether the result is known to be too large, before anything is computed."""
-        size = 0
-        for tensor in node.outputs:
-            dtype, shape = types.get(tensor.name, (None, None))
-            if dtype is None or shape is None or not all(isinstance(d, int) for d in shape):
-                continue
-            size += int(np.prod([int(d or 0) for d in shape], dtype=np.float64)) * dtype.itemsize
-        return size > self._allowed(node)
 
-    def _allowed(self, node: Node) -> int:
-        read_bytes = sum(t.stored.nbytes for t in node.inputs if isinstance(t, Constant))
-        factor = 2 if self.widen_weights and node.op == "Cast" else 1
-        return read_bytes * factor + self.growth_limit
+def _stored_behind(tensor: Tensor) -> Stored | NDArray[Any] | None:
+    """The constant that a tensor is only another arrangement of."""
+    while not isinstance(tensor, Constant):
+        node = producer(tensor)
+        if node is None or node.op not in _ARRANGING or not node.standard:
+            return None
+        tensor = node.inputs[0]
+    return tensor.stored
+
+
+def _inferred_bytes(node: Node, types: Mapping[str, TensorType]) -> int | None:
+    """Bytes of all results, before anything is computed; None if they are not known."""
+    size = 0
+    for tensor in node.outputs:
+        dtype, shape = types.get(tensor.name, (None, None))
+        if dtype is None or shape is None or not all(isinstance(d, int) for d in shape):
+            return None
+        size += int(np.prod([int(d or 0) for d in shape], dtype=np.float64)) * dtype.itemsize
+    return size
+
+
+def _too_large(node: Node, size: int) -> Refused:
+    return Refused(node.name, f"its result has {size} bytes: more than before")
 
 
 def _foldable(node: Node) -> bool:
     return node.standard and node.op not in _NEVER and bool(node.inputs) and not bodies(node)
 
 
-def _is_known(tensor: Tensor, known: set[int]) -> bool:
-    return not tensor.name or id(tensor) in known or bound_constant(tensor) is not None
+def _known_bytes(tensor: Tensor, known: Mapping[int, int]) -> int | None:
+    """Bytes of a constant, or of what is computed from constants; None for all else."""
+    fixed = bound_constant(tensor)
+    return known.get(id(tensor)) if fixed is None else fixed.stored.nbytes
 
 
 def _results(model: Model, chosen: Sequence[Node]) -> Iterator[Tensor]:
@@ -173,9 +203,11 @@ def _evaluate(
 def _compute(
     model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
 ) -> Mapping[str, NDArray[Any]]:
-    session = open_session(extract(model, nodes, results), threads=1, optimization=Optimization.NONE)
-    values = runner(session)({})
-    return {name: v for name, v in values.items() if isinstance(v, np.ndarray)}
+    session = open_session(extract(model, nodes, results), threads=1, optimize=False)
+    types = {spec.name: spec.dtype for spec in output_specs(session)}
+    values = runner(session, list(types))({})
+    # The engine hands out some narrow types in the guise of others (float8 as bytes).
+    return {name: v for name, v in values.items() if v.dtype == types[name]}
 
 
 def _needed_for(tensor: Tensor, nodes: Sequence[Node]) -> list[Node]:
@@ -188,24 +220,35 @@ def _needed_for(tensor: Tensor, nodes: Sequence[Node]) -> list[Node]:
     return needed[::-1]
 
 
-def _unlink(model: Model, chosen: Sequence[Node]) -> None:
+def _unlink(model: Model, chosen: Sequence[Node], results: Sequence[Tensor]) -> None:
     """Remove the folded nodes whose results nobody reads any more."""
-    wanted = {id(t) for t in model.outputs}
-    alive: set[int] = set()
     ids = {id(node) for node in chosen}
+    alive: set[int] = set()
     for node in reversed(chosen):
         readers = (reader for t in node.outputs for reader in t.outputs)
-        if any(id(t) in wanted for t in node.outputs) or any(
+        if any(is_output(model, t) for t in node.outputs) or any(
             id(reader) not in ids or id(reader) in alive for reader in readers
         ):
             alive.add(id(node))
     remove_nodes(model, [node for node in chosen if id(node) not in alive])
+    for tensor in results:
+        if tensor.inputs and not tensor.outputs:
+            # A sibling result is still needed, and the constant bears this one's name.
+            tensor.name = model.new_name(f"{tensor.name}_unread")
 
 
-def _fold_shapes(model: Model, types: Mapping[str, TensorType]) -> Iterator[Event]:
-    """Shape of a static tensor, and Gather of static dimensions out of any shape."""
+def _fold_shapes(model: Model) -> Iterator[Event]:
+    """Shape of static tensors, and Gather of static dimensions, until nothing more follows."""
+    while events := list(_fold_shapes_once(model, derive_types(model))):
+        yield from events
+        remove_dead_nodes(model)
+
+
+def _fold_shapes_once(model: Model, types: Mapping[str, TensorType]) -> Iterator[Event]:
+    main = {id(node) for node in model.nodes}
     for node in model.nodes:
-        if node.op != "Shape" or not node.standard or is_output(model, node.outputs[0]):
+        output = node.outputs[0] if node.outputs else None
+        if node.op != "Shape" or not node.standard or output is None or not output.outputs:
             continue
         shape = types.get(node.inputs[0].name, (None, None))[1]
         if shape is None:
@@ -213,25 +256,24 @@ def _fold_shapes(model: Model, types: Mapping[str, TensorType]) -> Iterator[Even
         shape = shape[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
         if all(isinstance(d, int) and d >= 0 for d in shape):
             value = np.asarray(shape, np.int64)
-            replace_uses(node.outputs[0], constant(model.new_name(f"{node.name}_value"), value))
+            replace_uses(output, constant(model.new_name(f"{node.name}_value"), value))
             yield Applied(node.name, f"the shape is always {list(shape)}")
             continue
-        for reader in list(node.outputs[0].outputs):
+        for reader in [r for r in output.outputs if id(r) in main]:
             yield from _fold_gather(model, reader, shape)
-    remove_dead_nodes(model)
 
 
 def _fold_gather(model: Model, node: Node, shape: tuple[int | str | None, ...]) -> Iterator[Event]:
-    if node.op != "Gather" or not node.standard or is_output(model, node.outputs[0]):
+    if node.op != "Gather" or not node.standard or not node.outputs[0].outputs:
         return
     index = bound_constant(node.inputs[1])
     if index is None:
         return
     wanted = read(index)
-    if wanted.size == 0 or np.abs(wanted).max() > len(shape):
+    if not all(-len(shape) <= int(i) < len(shape) for i in wanted.reshape(-1)):
         return
     picked = [shape[int(i)] for i in wanted.reshape(-1)]
-    if all(isinstance(d, int) and d >= 0 for d in picked):
+    if picked and all(isinstance(d, int) and d >= 0 for d in picked):
         value = np.asarray(picked, np.int64).reshape(wanted.shape)
         replace_uses(node.outputs[0], constant(model.new_name(f"{node.name}_value"), value))
         yield Applied(node.name, f"the dimension is always {picked}")

@@ -1,4 +1,4 @@
-"""Gemm's alpha and beta go into its constants, and transA is undone where it can be.
+"""Gemm's alpha and beta go into its constants.
 
 alpha·A·B + beta·C = A·(alpha·B) + (beta·C); engines run integer Gemm only with both at 1.
 """
@@ -33,7 +33,6 @@ class FoldGemmScalars:
 def _fold(model: Model, node: Node, attribute: str, index: int) -> Event | None:
     factor = float(node.attrs.get(attribute, 1.0))
     if factor == 1.0:
-        node.attrs.pop(attribute, None)
         return None
     if len(node.inputs) <= index or not node.inputs[index].name:
         node.attrs.pop(attribute, None)

@@ -102,8 +102,9 @@ class _Fold:
         gamma, beta, mean, variance = parameters
         if variance.ndim != 1 or node.attrs.get("spatial", 1) == 0:
             return "its statistics are not per channel"
-        factor = gamma / np.sqrt(variance + float(node.attrs.get("epsilon", 1e-5)))
-        addend = beta - factor * mean
+        with np.errstate(all="ignore"):
+            factor = gamma / np.sqrt(variance + float(node.attrs.get("epsilon", 1e-5)))
+            addend = beta - factor * mean
         if not (np.isfinite(factor).all() and np.isfinite(addend).all()):
             return "its statistics contain NaN, infinity or a negative variance"
         dtype = node.inputs[1].dtype
@@ -119,8 +120,10 @@ class _Fold:
         if only_reader(self.model, source) is not self.node:
             return f"the output '{source.name}' of '{before.name}' is also read elsewhere"
         weight = bound_constant(before.inputs[1])
-        if weight is None or weight.stored.dtype != self.dtype:
+        if weight is None:
             return f"the weight '{before.inputs[1].name}' of '{before.name}' is not a constant"
+        if weight.stored.dtype != self.dtype:
+            return f"the weight '{weight.name}' of '{before.name}' is not {self.dtype.name}"
         if before.op == "MatMul" and (self.rank != 2 or len(weight.stored.shape) != 2):
             return f"the channels of '{source.name}' are not the columns of '{before.name}'"
         if before.op == "MatMul":
@@ -146,7 +149,8 @@ class _Fold:
             return f"{because}; the weight of '{after.name}' is not a constant"
         if after.op == "Conv" and _pads(after) and np.any(self.addend):
             return f"{because}; '{after.name}' pads with zeros, which the addition would change"
-        if after.op != "Conv" and (self.rank != 2 or after.attrs.get("transA", 0)):
+        flat = self.rank == 2 and len(weight.stored.shape) == 2
+        if after.op != "Conv" and (not flat or after.attrs.get("transA", 0)):
             return f"{because}; its channels are not what '{after.name}' sums over"
         if after.op == "MatMul" and np.any(self.addend):
             return f"{because}; '{after.name}' has no bias to take the addition"

@@ -72,8 +72,6 @@ def _scaled_source(node: Node | None) -> Tensor | None:
     wanted = sqrt(2) if node.op == "Div" else sqrt(0.5)
     if constant_value is None or abs(constant_value - wanted) > 1e-4:
         return None
-    if node.op == "Div" and isinstance(node.inputs[0], Constant):
-        return None
     return node.inputs[1] if isinstance(node.inputs[0], Constant) else node.inputs[0]
 
 
@@ -106,8 +104,8 @@ def _product(model: Model, factor: Tensor, source: Tensor) -> tuple[Tensor, Node
 
 
 def _scalar_operand(node: Node) -> float | None:
-    """The value of a node's one constant scalar operand."""
-    for tensor in node.inputs:
+    """The value of a node's one constant scalar operand; of a Div, only the divisor."""
+    for tensor in node.inputs[1:] if node.op == "Div" else node.inputs:
         if isinstance(tensor, Constant) and tensor.size == 1 and not tensor.overridable:
             return float(read(tensor).reshape(-1)[0])
     return None

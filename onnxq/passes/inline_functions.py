@@ -9,7 +9,7 @@ from typing import ClassVar
 from onnx import inliner
 
 from onnxq.graph import Model
-from onnxq.passes.events import Applied, Event
+from onnxq.passes.events import Applied, Event, Refused
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,17 @@ class InlineFunctions:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Inline all functions, if there are any."""
-        names = [f"{f.domain}.{f.name}" for f in model.header.functions]
-        if not names:
+        before = _functions(model)
+        if not before:
             return
         model.reopen(inliner.inline_local_functions(model.to_proto()))
-        for name in names:
-            yield Applied(name, "was inlined: its name and documentation are gone from the result")
+        left = _functions(model)
+        for name in before:
+            if name in left:
+                yield Refused(name, "it needs other operator set versions than the model")
+            else:
+                yield Applied(name, "was inlined: its name and documentation are gone")
+
+
+def _functions(model: Model) -> list[str]:
+    return [f"{f.domain}.{f.name}" for f in model.header.functions]

@@ -43,7 +43,7 @@ class LowerConstants:
             if is_output(model, output):
                 yield Refused(node.name, f"its output '{output.name}' is an output of the model")
                 continue
-            kind, value = next(iter(node.attrs.items()))
+            kind, value = next(iter(node.attrs.items()), ("", None))
             if kind not in _VALUES:
                 yield Refused(node.name, f"its attribute '{kind}' is not known")
                 continue

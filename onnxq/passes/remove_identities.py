@@ -15,7 +15,6 @@ from onnxq.graph import (
     Model,
     Node,
     Variable,
-    bodies,
     is_output,
     read,
     remove_nodes,
@@ -34,22 +33,20 @@ class RemoveIdentities:
     def apply(self, model: Model) -> Iterator[Event]:
         """Rewire around each such node."""
         done: list[Node] = []
-        gone: set[int] = set()
         for node in model.nodes:
             if node.op not in ("Identity", "Dropout") or not node.standard:
                 continue
-            reason = _obstacle(model, node, gone)
+            reason = _obstacle(model, node)
             if reason:
                 yield Refused(node.name, reason)
                 continue
             _bypass(model, node)
             done.append(node)
-            gone.add(id(node))
             yield Applied(node.name, f"{node.op} was removed")
         remove_nodes(model, done)
 
 
-def _obstacle(model: Model, node: Node, gone: set[int]) -> str:
+def _obstacle(model: Model, node: Node) -> str:
     source, output = node.inputs[0], node.outputs[0]
     if node.op == "Dropout":
         if model.opset < 7:
@@ -58,8 +55,6 @@ def _obstacle(model: Model, node: Node, gone: set[int]) -> str:
             return "its mask is used"
         if len(node.inputs) > 2 and node.inputs[2].name and not _is_false(node.inputs[2]):
             return "may be in training mode"
-    if any(bodies(reader) for reader in output.outputs):
-        return "its output is read inside a body"
     if not is_output(model, output):
         return ""
     if not isinstance(source, Variable) or not source.inputs or is_output(model, source):

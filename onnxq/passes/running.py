@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, runner
+from onnxq.engine import Feed
 from onnxq.errors import ModelError
 from onnxq.graph import Model, Source, check_invariants, load, sort
 from onnxq.passes.events import Event, PassReport
-
-EXACT_TOLERANCE = 1e-4
-"""Largest error, relative to the output's largest value, that an exact pass may cause.
-
-Folding reorders float32 sums; over a deep network such differences reach about 1e-5.
-"""
+from onnxq.passes.parity import Reference
 
 
 @runtime_checkable
@@ -60,9 +52,9 @@ def run(
 ) -> RunResult:
     """Apply passes in order. The source file or proto is never changed.
 
-    After each pass the graph's invariants are checked. If exact passes were among them, the
-    outputs before and after are compared on `samples`; if they differ, the passes are
-    repeated one by one and those that change the outputs are withdrawn.
+    After each pass the graph's invariants are checked. Around each row of exact passes the
+    outputs before and after are compared on `samples`; if they differ, the row is repeated
+    pass by pass and those that change the outputs are withdrawn.
 
     Args:
         source: A model, or what `load` takes. A `Model` is edited in place.
@@ -75,35 +67,45 @@ def run(
     """
     model = load(source)
     result = RunResult(model, (), None, "no exact pass was run")
-    for exact, segment in groupby(passes, key=lambda p: p.exact):
-        chosen = tuple(segment)
+    for exact, row in groupby(passes, key=lambda p: p.exact):
         if exact:
-            result = _verified(result, chosen, samples)
+            result = _verified(result, tuple(row), samples)
         else:
-            result = replace(result, reports=result.reports + apply_passes(model, chosen))
+            result = replace(result, reports=result.reports + apply_passes(model, tuple(row)))
     return result
 
 
 def _verified(
-    so_far: RunResult, passes: Sequence[Pass], samples: Sequence[Feed] | None
+    result: RunResult, passes: Sequence[Pass], samples: Sequence[Feed] | None
 ) -> RunResult:
-    """Apply exact passes to the model in place; withdraw those that change its outputs."""
-    model = so_far.model
+    """Apply exact passes and compare; `result` with what came of it."""
+    model = result.model
     before = model.to_proto()
     try:
-        reference = _Reference(Model(before, model.base_directory), samples)
+        reference = Reference(Model(before, model.base_directory), samples)
     except ModelError as error:
-        reports = apply_passes(model, passes)
-        return RunResult(model, so_far.reports + reports, None, f"not compared: {error}")
+        return _extended(result, apply_passes(model, passes), None, f"not compared: {error}")
     reports = apply_passes(model, passes)
     if not any(report.applied for report in reports):
-        return RunResult(model, so_far.reports + reports, 0.0, "nothing was changed")
+        return _extended(result, reports, 0.0, "nothing was changed")
     error_of_all = reference.error(model)
-    if error_of_all > EXACT_TOLERANCE:
-        model.reopen(before)
-        reports = tuple(_apply_guarded(model, p, reference) for p in passes)
-        error_of_all = reference.error(model)
-    return RunResult(model, so_far.reports + reports, error_of_all, reference.note)
+    if error_of_all <= reference.tolerance:
+        return _extended(result, reports, error_of_all, reference.note)
+    model.reopen(before)
+    if reference.error(model) > reference.tolerance:
+        note = "not compared: the model itself gives other outputs on every run"
+        return _extended(result, apply_passes(model, passes), None, note)
+    reports = tuple(_apply_guarded(model, p, reference) for p in passes)
+    return _extended(result, reports, reference.error(model), reference.note)
+
+
+def _extended(
+    result: RunResult, reports: tuple[PassReport, ...], parity: float | None, note: str
+) -> RunResult:
+    """`result` after one more row of passes: the worst parity and its note stand."""
+    if result.parity is not None and parity is not None and parity < result.parity:
+        parity, note = result.parity, result.parity_note
+    return replace(result, reports=result.reports + reports, parity=parity, parity_note=note)
 
 
 def apply_passes(model: Model, passes: Sequence[Pass]) -> tuple[PassReport, ...]:
@@ -125,60 +127,14 @@ def _apply(model: Model, one: Pass) -> PassReport:
     return PassReport(name, events, time.perf_counter() - started)
 
 
-def _apply_guarded(model: Model, one: Pass, reference: _Reference) -> PassReport:
-    """Apply one pass; take it back if it claims to be exact and is not."""
-    before = model.to_proto()
+def _apply_guarded(model: Model, one: Pass, reference: Reference) -> PassReport:
+    """Apply one pass; take it back if it changes the outputs."""
+    before = copy_model(model)
     report = _apply(model, one)
     if not report.applied:
         return report
     error = reference.error(model)
-    if error <= EXACT_TOLERANCE:
+    if error <= reference.tolerance:
         return report
-    model.reopen(before)
+    model.become(before)
     return replace(report, withdrawn=f"it changed the outputs by {error:.1e}, relatively")
-
-
-class _Reference:
-    """The outputs of a model before any edit."""
-
-    def __init__(self, model: Model, samples: Sequence[Feed] | None) -> None:
-        session = open_session(model)
-        self.feeds = samples or made_up_feeds(input_specs(session), 1)
-        self.note = f"compared on {len(self.feeds)} {'given' if samples else 'made-up'} input(s)"
-        run_once = runner(session)
-        self.outputs = [run_once(feed) for feed in self.feeds]
-
-    def error(self, model: Model) -> float:
-        """Largest error of any output, relative to that output's largest value."""
-        run_once = runner(open_session(model))
-        return max(
-            (
-                _relative_error(expected, run_once(feed))
-                for feed, expected in zip(self.feeds, self.outputs, strict=True)
-            ),
-            default=0.0,
-        )
-
-
-def _relative_error(
-    expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]
-) -> float:
-    return max((_difference(expected[name], found[name]) for name in expected), default=0.0)
-
-
-def _difference(expected: Any, found: Any) -> float:
-    """0 for equal values; infinity where shapes, types or non-finite positions differ."""
-    if not isinstance(expected, np.ndarray) or not isinstance(found, np.ndarray):
-        return 0.0 if str(expected) == str(found) else float("inf")
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return float("inf")
-    if expected.dtype.kind not in "fV" or not expected.size:
-        return 0.0 if np.array_equal(expected, found) else float("inf")
-    a, b = expected.astype(np.float64), found.astype(np.float64)
-    finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    largest = max(float(np.abs(a[finite]).max()), 1.0)
-    return float(np.abs(a[finite] - b[finite]).max()) / largest

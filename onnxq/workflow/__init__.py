@@ -1,16 +1,20 @@
 """The main jobs, from file to verdict."""
 
+from onnxq.workflow.places import check_places, model_files
 from onnxq.workflow.progress import Progress, silent
-from onnxq.workflow.quantizing import plan_only, quantize, stored_size
+from onnxq.workflow.quantizing import RANDOM_WARNING, plan_only, quantize, stored_size
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.verdict import Finding, Verdict
 
 __all__ = [
+    "RANDOM_WARNING",
     "Finding",
     "Progress",
     "QuantizeResult",
     "Sizes",
     "Verdict",
+    "check_places",
+    "model_files",
     "plan_only",
     "quantize",
     "silent",

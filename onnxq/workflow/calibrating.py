@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import onnx
-from onnx import helper
-
 from onnxq.calibration import (
     Progress,
     Statistics,
@@ -15,11 +12,16 @@ from onnxq.calibration import (
     collect,
     is_float,
 )
-from onnxq.engine import Feed, Run, open_session, runner, with_outputs
+from onnxq.engine import Feed, Run, open_session, runner
 from onnxq.errors import ModelError
-from onnxq.graph import Model
+from onnxq.graph import Model, Node, Tensor, Variable, copy_model
 
 _LOW, _HIGH, _COUNT = ":lowest", ":highest", ":count"
+_REDUCTIONS: dict[str, tuple[str, dict[str, int]]] = {
+    _LOW: ("ReduceMin", {"keepdims": 0}),
+    _HIGH: ("ReduceMax", {"keepdims": 0}),
+    _COUNT: ("Size", {}),
+}
 
 
 def observe(
@@ -54,9 +56,20 @@ def observe(
 
 
 def _fetching(model: Model, tensors: Sequence[str]) -> Run:
-    proto = with_outputs(model.to_proto(), tensors)
-    session = open_session(Model(proto, model.base_directory), spinning=True)
-    return runner(session, list(tensors))
+    return _open(_returning(model, tensors), tensors)
+
+
+def _open(model: Model, outputs: Sequence[str]) -> Run:
+    # Nothing else runs meanwhile, so spinning threads disturb nobody and save a third.
+    return runner(open_session(model, spinning=True), outputs)
+
+
+def _returning(model: Model, tensors: Sequence[str]) -> Model:
+    """A copy of `model` that returns the named tensors alone."""
+    twin = copy_model(model)
+    variables = twin.variables
+    twin.graph.outputs = [variables[name] for name in tensors]
+    return twin
 
 
 class _Extremes:
@@ -65,10 +78,7 @@ class _Extremes:
     def __init__(self, model: Model, tensors: Sequence[str]) -> None:
         self._model = model
         self._tensors = tensors
-        proto = _reducing(model.to_proto(), tensors)
-        # Nothing else runs meanwhile, so spinning threads disturb nobody and save a third.
-        session = open_session(Model(proto, model.base_directory), spinning=True)
-        self._reduced = runner(session)
+        self._reduced = _open(_reducing(model, tensors), _extreme_names(tensors))
         self._fetched: Run | None = None
 
     def observe(self, feed: Feed, found: Mapping[str, TensorStatistics]) -> None:
@@ -100,17 +110,19 @@ class _Extremes:
         return extremes
 
 
-def _reducing(proto: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """Let `proto` return lowest value, highest value and size of each tensor, nothing else."""
-    del proto.graph.output[:]
-    for name in tensors:
-        proto.graph.node.extend(
-            [
-                helper.make_node("ReduceMin", [name], [f"{name}{_LOW}"], keepdims=0),
-                helper.make_node("ReduceMax", [name], [f"{name}{_HIGH}"], keepdims=0),
-                helper.make_node("Size", [name], [f"{name}{_COUNT}"]),
-            ]
-        )
-        for end in (_LOW, _HIGH, _COUNT):
-            proto.graph.output.add(name=f"{name}{end}")
-    return proto
+def _extreme_names(tensors: Sequence[str]) -> list[str]:
+    return [f"{name}{end}" for name in tensors for end in _REDUCTIONS]
+
+
+def _reducing(model: Model, tensors: Sequence[str]) -> Model:
+    """A copy of `model` that returns lowest value, highest value and size of each tensor."""
+    twin = _returning(model, tensors)
+    outputs: list[Tensor] = []
+    for tensor in twin.outputs:
+        for end, (op, attributes) in _REDUCTIONS.items():
+            result = Variable(f"{tensor.name}{end}")
+            name = twin.new_name(f"{tensor.name}{end}")
+            twin.nodes.append(Node(op, name, [tensor], [result], dict(attributes)))
+            outputs.append(result)
+    twin.graph.outputs = outputs
+    return twin

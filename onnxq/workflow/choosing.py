@@ -18,7 +18,7 @@ from onnxq.calibration import (
 from onnxq.config import Auto, Method, RangeMethod
 from onnxq.engine import Feed, open_session, runner
 from onnxq.errors import ModelError
-from onnxq.graph import Model
+from onnxq.graph import Model, copy_model
 from onnxq.measure import Fidelity, compare_outputs
 from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes
 from onnxq.plan import Plan
@@ -128,7 +128,7 @@ def parameters_of(plan: Plan, ranges: Ranges) -> dict[str, QParams]:
 
 def insert(model: Model, plan: Plan, ranges: Ranges, *, search_weights: bool) -> Model:
     """Carry the plan out on a copy of `model`; the copy is returned."""
-    copy = Model(model.to_proto(), model.base_directory)
+    copy = copy_model(model)
     insertion = InsertQDQ(plan, parameters_of(plan, ranges), search_weights)
     apply_passes(copy, [insertion, DeduplicateConstants()])
     return copy

@@ -11,7 +11,7 @@ from onnxq.calibration import Ranges, Statistics, check_belongs, needs_histogram
 from onnxq.config import Auto, Config
 from onnxq.engine import Feed, InputSpec, Run, input_specs, made_up_feeds, open_session, runner
 from onnxq.errors import UsageError
-from onnxq.graph import Model, Source, load, without_weights
+from onnxq.graph import Model, Source, copy_model, load, without_weights
 from onnxq.measure import (
     Accuracy,
     Fidelity,
@@ -86,7 +86,7 @@ def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model
     """What `quantize` would do, and the prepared float model it would do it to."""
     config = config or Config()
     original = load(source)
-    model = Model(original.to_proto(), original.base_directory)
+    model = copy_model(original)
     prepare(model, None)
     target = load_target(config.target)
     plan = make_plan(model, target, config)
@@ -148,7 +148,7 @@ class _Job:
 
     def prepare(self) -> None:
         """Simplify a copy of the model exactly, plan it, and raise its operator set."""
-        self.model = Model(self.original.to_proto(), self.original.base_directory)
+        self.model = copy_model(self.original)
         compared = made_up_feeds(self.specs, 1, seed=self.config.seed)
         self._note(prepare(self.model, compared))
         self.plan = make_plan(self.model, self.target, self.config)

@@ -1,0 +1,213 @@
+"""`onnxq quantize`: from a model file to a quantized one, and the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.verbosity import verbosity
+from onnxq.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxq.config import LoadedConfig
+    from onnxq.workflow import QuantizeResult
+
+_MISSED = 1
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of one call."""
+
+    model: Path
+    config: Path | None
+    calibration: str | None
+    output: Path | None
+    report: Path | None
+    target: str | None
+    method: str | None
+    samples: int | None
+    random: bool
+    ranges: Path | None
+    save_ranges: Path | None
+    strict: bool
+    external_data: bool
+    as_json: bool
+
+    @property
+    def destination(self) -> Path:
+        """The model that is written."""
+        return self.output or self.model.with_name(f"{self.model.stem}.int8.onnx")
+
+    def check(self) -> None:
+        """Reject options that contradict each other."""
+        if self.random and self.calibration is not None:
+            raise UsageError("--random and --calibration exclude each other")
+        if self.ranges is None:
+            return
+        unused = {
+            "--calibration": self.calibration,
+            "--method": self.method,
+            "--samples": self.samples,
+            "--random": self.random or None,
+        }
+        for name, value in unused.items():
+            if value is not None:
+                raise UsageError(
+                    f"--ranges and {name} exclude each other",
+                    why="saved ranges take the place of calibration",
+                )
+
+    def settings(self) -> LoadedConfig:
+        """The configuration with what the command line says on top."""
+        values = {
+            "target": self.target,
+            "calibration.data": self.calibration,
+            # Samples named here count more than `random: true` in the file.
+            "calibration.random": None if self.calibration is None else False,
+            "calibration.method": self.method,
+            "calibration.samples": self.samples,
+        }
+        return read_settings(self.config, values, random=self.random)
+
+
+@click.command("quantize")
+@click.argument("model", type=FILE)
+@config_option
+@click.option(
+    "--calibration",
+    metavar="PATH|MODULE:FUNCTION",
+    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
+    "that returns samples.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="The model to write; MODEL.int8.onnx beside the input by default.",
+)
+@click.option("--report", type=FILE, metavar="FILE", help="Write the full report as JSON.")
+@target_option
+@click.option(
+    "-m",
+    "--method",
+    metavar="NAME",
+    help="How ranges are found: auto, min-max, moving-average, percentile, entropy, mse or ifmr.",
+)
+@click.option(
+    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
+)
+@click.option(
+    "--random", is_flag=True, help="Make inputs up: shows size and speed, never accuracy."
+)
+@click.option(
+    "--ranges", type=FILE, metavar="FILE", help="Use the ranges of an earlier run on this model."
+)
+@click.option("--save-ranges", type=FILE, metavar="FILE", help="Write the ranges as JSON.")
+@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
+@click.option(
+    "--external-data", is_flag=True, help="Keep the weights in a file beside the model."
+)
+@json_option
+@verbosity
+@click.pass_obj
+def command(screen: Screen, **options: Any) -> int:
+    """Quantize a model and prove the result.
+
+    MODEL is never changed. The result is compared with it on the engine, and judged by the
+    budget of the configuration; by default it must not be slower.
+
+    \b
+    Examples:
+      onnxq quantize model.onnx --calibration samples.npz
+      onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.json
+      onnxq quantize model.onnx --calibration my_data:samples --method percentile
+      onnxq quantize model.onnx --random          (a look at size and speed)
+
+    Ends with exit code 1 if the result misses its budget; the model is written all the same,
+    unless --strict is given.
+    """
+    request = _Request(**options)
+    request.check()
+    loaded = request.settings()
+    _check_places(request, loaded)
+    result = _quantize(screen, request, loaded)
+    _write(screen, request, result)
+    _show(screen, request, result)
+    return 0 if result.success else _MISSED
+
+
+def _check_places(request: _Request, loaded: LoadedConfig) -> None:
+    """Fail before the work, not after it, where something cannot be written."""
+    from onnxq.workflow import check_places, model_files
+
+    config = loaded.config
+    data = (config.calibration.data, config.evaluate.data, config.evaluate.labels, config.target)
+    check_places(
+        read=[
+            *model_files(request.model),
+            *(p for p in (request.config, request.ranges) if p is not None),
+            *(Path(text) for text in data if text is not None),
+        ],
+        written={
+            "--output": request.destination,
+            "--output (its weights)": Path(f"{request.destination}.data"),
+            "--report": request.report,
+            "--save-ranges": request.save_ranges,
+        },
+    )
+
+
+def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> QuantizeResult:
+    from onnxq.calibration import Ranges
+    from onnxq.workflow import RANDOM_WARNING, quantize
+
+    ranges = Ranges.load(request.ranges) if request.ranges is not None else None
+    if loaded.config.calibration.random and ranges is None:
+        screen.banner(RANDOM_WARNING)
+    with screen.progress() as progress:
+        return quantize(request.model, config=loaded.config, ranges=ranges, progress=progress)
+
+
+def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
+    """Write what was asked for; under --strict no model that misses its budget."""
+    from onnxq.graph import save
+    from onnxq.report import save_json
+
+    if result.success or not request.strict:
+        external = True if request.external_data else None
+        screen.written.append(save(result.model, request.destination, external_data=external))
+    if request.save_ranges is not None:
+        screen.written.append(result.ranges.save(request.save_ranges))
+    if request.report is not None:
+        files = {**_files(screen, request), "report": str(request.report)}
+        screen.written.append(save_json({"files": files, **result.to_dict()}, request.report))
+
+
+def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
+    places = {
+        "output": request.destination,
+        "ranges": request.save_ranges,
+        "report": request.report,
+    }
+    written = {
+        name: str(path) if path in screen.written else None for name, path in places.items()
+    }
+    return {"input": str(request.model), **written}
+
+
+def _show(screen: Screen, request: _Request, result: QuantizeResult) -> None:
+    from onnxq.report import quantized, summary
+
+    files = _files(screen, request)
+    if request.as_json:
+        facts = result.to_dict()
+        screen.data({"files": files, **(facts if screen.verbosity else summary(facts))})
+        return
+    screen.show(*quantized(result, files, every_node=screen.verbosity > 0))

@@ -1,0 +1,47 @@
+"""The command `onnxq` and the table of its subcommands."""
+
+from __future__ import annotations
+
+import click
+
+import onnxq
+from onnxq.cli.group import Entry, LazyGroup
+from onnxq.cli.verbosity import help_without_command, verbosity
+
+COMMANDS = {
+    "quantize": Entry("onnxq.cli.quantize", "Quantize a model and prove the result."),
+    "plan": Entry("onnxq.cli.plan", "Show what quantize would do, and touch nothing."),
+    "inspect": Entry("onnxq.cli.inspect", "Show what a model is made of."),
+    "compare": Entry("onnxq.cli.compare", "Compare the outputs, size and speed of two models."),
+    "bench": Entry("onnxq.cli.bench", "Measure how fast models run."),
+    "config": Entry("onnxq.cli.config", "Write, describe and show configurations."),
+    "targets": Entry("onnxq.cli.targets", "List the engines a model can be made for."),
+    "completion": Entry("onnxq.cli.completion", "Print the completion script of a shell."),
+}
+
+
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(onnxq.__version__, message="onnxq %(version)s")
+@verbosity
+@click.pass_context
+def root(context: click.Context) -> None:
+    """Make ONNX models smaller and faster, and prove how accurate and how fast they are.
+
+    \b
+    Examples:
+      onnxq quantize model.onnx --calibration samples.npz
+      onnxq plan model.onnx
+      onnxq compare model.onnx model.int8.onnx --data test.npz --labels labels
+
+    \b
+    Exit codes:
+      0  success
+      1  the result misses its budget
+      2  wrong arguments or configuration
+      3  the model, the data or the disk cannot be used
+      70 a defect of onnxq
+      130 interrupted
+    """
+    help_without_command(context)

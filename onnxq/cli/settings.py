@@ -1,0 +1,96 @@
+"""The configuration of a command: the file, and above it what the command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from onnxq.config import LoadedConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path)
+
+
+def config_option(command: Command) -> Command:
+    """Add --config."""
+    return click.option(
+        "-c", "--config", type=FILE, metavar="FILE", help="Configuration (.yaml, .toml or .json)."
+    )(command)
+
+
+def target_option(command: Command) -> Command:
+    """Add --target, whose bundled names the shell can complete."""
+    return click.option(
+        "-t",
+        "--target",
+        metavar="NAME|FILE",
+        shell_complete=_targets,
+        help="The engine: a name `onnxq targets` lists, or a .toml file.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+    )(command)
+
+
+def dimension_option(command: Command) -> Command:
+    """Add --dimension, which may be given several times."""
+    return click.option(
+        "--dimension",
+        "dimensions",
+        multiple=True,
+        metavar="NAME=SIZE",
+        callback=_sizes,
+        help="Size of a free dimension (default 1); may be repeated.",
+    )(command)
+
+
+def read_settings(
+    path: Path | None, values: Mapping[str, object], *, random: bool = False
+) -> LoadedConfig:
+    """Read a configuration and set what the command line says on top.
+
+    Args:
+        path: The file, or None.
+        values: By dotted key; None where the command line says nothing.
+        random: Made-up samples, in place of any that the file names.
+    """
+    from onnxq.config import read_config
+
+    loaded = read_config(path, values)
+    if not random:
+        return loaded
+    made_up = loaded.config.calibration.model_copy(update={"random": True, "data": None})
+    config = loaded.config.model_copy(update={"calibration": made_up})
+    return type(loaded)(config, {**loaded.origins, "calibration.random": "command line"})
+
+
+def _targets(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    del context, parameter
+    from onnxq.targets import target_names
+
+    names = [CompletionItem(name) for name in target_names() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
+def _sizes(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, int]:
+    del context, parameter
+    sizes = {}
+    for value in values:
+        name, _, size = value.rpartition("=")
+        if not name or not size.isdecimal() or int(size) < 1:
+            raise click.BadParameter(f"'{value}' is not NAME=SIZE with a whole size above 0")
+        sizes[name] = int(size)
+    return sizes
