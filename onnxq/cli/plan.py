@@ -37,13 +37,15 @@ def command(
       onnxq plan model.onnx --target tensorrt -v      (every node)
       onnxq plan model.onnx --config onnxq.yaml --save plan.json
     """
+    from onnxq.graph import load
     from onnxq.report import plan_facts, planned, save_json
     from onnxq.workflow import check_places, model_files, plan_only
 
+    source = load(model)
     if save is not None:
         check_places(read=model_files(model), written={"--save": save})
     loaded = read_settings(config, {"target": target})
-    plan, prepared = plan_only(model, loaded.config)
+    plan, prepared = plan_only(source, loaded.config)
     if save is not None:
         screen.written.append(save_json(plan.to_dict(), save))
     if as_json:

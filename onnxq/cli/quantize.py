@@ -111,9 +111,7 @@ class _Request:
 )
 @click.option("--save-ranges", type=FILE, metavar="FILE", help="Write the ranges as JSON.")
 @click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
-@click.option(
-    "--external-data", is_flag=True, help="Keep the weights in a file beside the model."
-)
+@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
 @json_option
 @verbosity
 @click.pass_obj
@@ -136,7 +134,6 @@ def command(screen: Screen, **options: Any) -> int:
     request = _Request(**options)
     request.check()
     loaded = request.settings()
-    _check_places(request, loaded)
     result = _quantize(screen, request, loaded)
     _write(screen, request, result)
     _show(screen, request, result)
@@ -166,13 +163,16 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
 
 def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> QuantizeResult:
     from onnxq.calibration import Ranges
+    from onnxq.graph import load
     from onnxq.workflow import RANDOM_WARNING, quantize
 
+    model = load(request.model)
+    _check_places(request, loaded)
     ranges = Ranges.load(request.ranges) if request.ranges is not None else None
     if loaded.config.calibration.random and ranges is None:
         screen.banner(RANDOM_WARNING)
     with screen.progress() as progress:
-        return quantize(request.model, config=loaded.config, ranges=ranges, progress=progress)
+        return quantize(model, config=loaded.config, ranges=ranges, progress=progress)
 
 
 def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
@@ -196,9 +196,7 @@ def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
         "ranges": request.save_ranges,
         "report": request.report,
     }
-    written = {
-        name: str(path) if path in screen.written else None for name, path in places.items()
-    }
+    written = {name: str(path) if path in screen.written else None for name, path in places.items()}
     return {"input": str(request.model), **written}
 
 

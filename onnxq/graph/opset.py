@@ -42,7 +42,9 @@ def convert_opset(model: Model, version: int) -> None:
     for node in model.all_nodes:
         if node.name in made_up and node.source is not None:
             node.given_name = node.name
-            node.source.name = made_up[node.name]
+            node.source.ClearField("name")
+            if made_up[node.name]:
+                node.source.name = made_up[node.name]
 
 
 def _with_all_names(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.engine import open_session, runner
+from onnxq.engine import Optimization, open_session, output_specs, runner
 from onnxq.errors import ModelError
 from onnxq.graph import (
     Constant,
@@ -33,12 +33,11 @@ from onnxq.graph import (
     extract,
     is_output,
     producer,
-    read,
-    remove_dead_nodes,
     remove_nodes,
     replace_uses,
 )
 from onnxq.passes.events import Applied, Event, Refused
+from onnxq.passes.static_shapes import fold_shapes
 
 _NEVER = frozenset(
     [
@@ -77,7 +76,7 @@ class FoldConstants:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold static shapes, then everything that depends on constants alone."""
-        yield from _fold_shapes(model)
+        yield from fold_shapes(model)
         chosen, allowed, refused = self._choose(model, derive_types(model))
         yield from refused
         results = list(_results(model, chosen))
@@ -176,9 +175,12 @@ def _results(model: Model, chosen: Sequence[Node]) -> Iterator[Tensor]:
     inside = {id(node) for node in chosen}
     for node in chosen:
         for tensor in node.outputs:
-            if tensor.name and not is_output(model, tensor):
-                if any(id(reader) not in inside for reader in tensor.outputs):
-                    yield tensor
+            if (
+                tensor.name
+                and not is_output(model, tensor)
+                and any(id(reader) not in inside for reader in tensor.outputs)
+            ):
+                yield tensor
 
 
 def _evaluate(
@@ -203,7 +205,8 @@ def _evaluate(
 def _compute(
     model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
 ) -> Mapping[str, NDArray[Any]]:
-    session = open_session(extract(model, nodes, results), threads=1, optimize=False)
+    part = extract(model, nodes, results)
+    session = open_session(part, threads=1, optimization=Optimization.NONE)
     types = {spec.name: spec.dtype for spec in output_specs(session)}
     values = runner(session, list(types))({})
     # The engine hands out some narrow types in the guise of others (float8 as bytes).
@@ -235,45 +238,3 @@ def _unlink(model: Model, chosen: Sequence[Node], results: Sequence[Tensor]) -> 
         if tensor.inputs and not tensor.outputs:
             # A sibling result is still needed, and the constant bears this one's name.
             tensor.name = model.new_name(f"{tensor.name}_unread")
-
-
-def _fold_shapes(model: Model) -> Iterator[Event]:
-    """Shape of static tensors, and Gather of static dimensions, until nothing more follows."""
-    while events := list(_fold_shapes_once(model, derive_types(model))):
-        yield from events
-        remove_dead_nodes(model)
-
-
-def _fold_shapes_once(model: Model, types: Mapping[str, TensorType]) -> Iterator[Event]:
-    main = {id(node) for node in model.nodes}
-    for node in model.nodes:
-        output = node.outputs[0] if node.outputs else None
-        if node.op != "Shape" or not node.standard or output is None or not output.outputs:
-            continue
-        shape = types.get(node.inputs[0].name, (None, None))[1]
-        if shape is None:
-            continue
-        shape = shape[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
-        if all(isinstance(d, int) and d >= 0 for d in shape):
-            value = np.asarray(shape, np.int64)
-            replace_uses(output, constant(model.new_name(f"{node.name}_value"), value))
-            yield Applied(node.name, f"the shape is always {list(shape)}")
-            continue
-        for reader in [r for r in output.outputs if id(r) in main]:
-            yield from _fold_gather(model, reader, shape)
-
-
-def _fold_gather(model: Model, node: Node, shape: tuple[int | str | None, ...]) -> Iterator[Event]:
-    if node.op != "Gather" or not node.standard or not node.outputs[0].outputs:
-        return
-    index = bound_constant(node.inputs[1])
-    if index is None:
-        return
-    wanted = read(index)
-    if not all(-len(shape) <= int(i) < len(shape) for i in wanted.reshape(-1)):
-        return
-    picked = [shape[int(i)] for i in wanted.reshape(-1)]
-    if picked and all(isinstance(d, int) and d >= 0 for d in picked):
-        value = np.asarray(picked, np.int64).reshape(wanted.shape)
-        replace_uses(node.outputs[0], constant(model.new_name(f"{node.name}_value"), value))
-        yield Applied(node.name, f"the dimension is always {picked}")

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from onnxq.engine import Feed
 from onnxq.errors import ModelError
-from onnxq.graph import Model, Source, check_invariants, load, sort
+from onnxq.graph import Model, Source, check_invariants, copy_model, load, sort
 from onnxq.passes.events import Event, PassReport
 from onnxq.passes.parity import Reference
 
@@ -80,9 +80,9 @@ def _verified(
 ) -> RunResult:
     """Apply exact passes and compare; `result` with what came of it."""
     model = result.model
-    before = model.to_proto()
+    before = copy_model(model)
     try:
-        reference = Reference(Model(before, model.base_directory), samples)
+        reference = Reference(before, samples)
     except ModelError as error:
         return _extended(result, apply_passes(model, passes), None, f"not compared: {error}")
     reports = apply_passes(model, passes)
@@ -91,7 +91,7 @@ def _verified(
     error_of_all = reference.error(model)
     if error_of_all <= reference.tolerance:
         return _extended(result, reports, error_of_all, reference.note)
-    model.reopen(before)
+    model.become(before)
     if reference.error(model) > reference.tolerance:
         note = "not compared: the model itself gives other outputs on every run"
         return _extended(result, apply_passes(model, passes), None, note)

@@ -1,5 +1,6 @@
 """The main jobs, from file to verdict."""
 
+from onnxq.workflow.choosing import Trial
 from onnxq.workflow.places import check_places, model_files
 from onnxq.workflow.progress import Progress, silent
 from onnxq.workflow.quantizing import RANDOM_WARNING, plan_only, quantize, stored_size
@@ -12,6 +13,7 @@ __all__ = [
     "Progress",
     "QuantizeResult",
     "Sizes",
+    "Trial",
     "Verdict",
     "check_places",
     "model_files",

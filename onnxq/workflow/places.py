@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from onnxq.errors import OutputError, UsageError
-from onnxq.graph import load
 from onnxq.measure import file_size
 
 
@@ -15,10 +14,9 @@ def model_files(model: str | os.PathLike[str]) -> list[Path]:
     """The model's file and those that hold its external data.
 
     Raises:
-        ModelError: if it is not a model, or a file is missing.
+        ModelError: if the model cannot be read, or a file is missing.
     """
     path = Path(model)
-    load(path)
     return [path, *(path.parent / name for name in file_size(path).external)]
 
 
