@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import platform
 import sys
+import sysconfig
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from onnxq.cli.screen import Screen
 from onnxq.errors import OnnxqError
 
 _ENVIRONMENT, _DEFECT, _INTERRUPTED = 3, 70, 130
+_PACKAGE = Path(__file__).parents[1]
 _PACKAGES = ("onnxq", "click", "numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "pydantic")
 
 
@@ -85,6 +87,36 @@ def _system(error: BaseException) -> Failure:
     return Failure(f"onnxq: error: {where}{error.strerror or error}", _ENVIRONMENT)
 
 
+def _unexpected(error: BaseException) -> Failure:
+    """A function of the user that failed, or a defect."""
+    frame = _users_frame(error)
+    if frame is None:
+        return _defect(error)
+    text = (
+        f"onnxq: error: {frame.filename}:{frame.lineno}: {frame.name} raised "
+        f"{type(error).__name__}: {error}; this is not onnxq's code (-vv shows the way to it)"
+    )
+    return Failure(text, _ENVIRONMENT)
+
+
+def _users_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """Where the error came out of code that onnxq called and that no package holds."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [index for index, frame in enumerate(frames) if _is_within(frame, (_PACKAGE,))]
+    called = frames[own[0] :] if own else []
+    installed = tuple(Path(path) for path in sysconfig.get_paths().values())
+    users = [
+        frame
+        for frame in called
+        if not frame.filename.startswith("<") and not _is_within(frame, (_PACKAGE, *installed))
+    ]
+    return users[-1] if users else None
+
+
+def _is_within(frame: traceback.FrameSummary, folders: tuple[Path, ...]) -> bool:
+    return any(Path(frame.filename).is_relative_to(folder) for folder in folders)
+
+
 def _defect(error: BaseException) -> Failure:
     saved = _saved_traceback(error)
     text = (
@@ -126,6 +158,6 @@ _KINDS: tuple[tuple[type[BaseException], Callable[[BaseException], Failure]], ..
     (click.ClickException, _usage),
     (MemoryError, _memory),
     (OSError, _system),
-    (BaseException, _defect),
+    (BaseException, _unexpected),
 )
 """The first that fits counts."""

@@ -26,8 +26,8 @@ class Entry:
 class LazyGroup(click.Group):
     """A group whose commands are named in a table."""
 
-    def __init__(self, *args: Any, table: Mapping[str, Entry], **settings: Any) -> None:
-        super().__init__(*args, invoke_without_command=True, **settings)
+    def __init__(self, name: str | None, *, table: Mapping[str, Entry], **settings: Any) -> None:
+        super().__init__(name, **{"invoke_without_command": True, **settings})
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from onnxq.cli.examples import examples
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, dimension_option, json_option
 from onnxq.cli.verbosity import verbosity
 
 
-@click.command("inspect")
+@click.command(
+    "inspect",
+    epilog=examples(
+        "onnxq inspect model.onnx",
+        "onnxq inspect model.onnx --dimension batch=8 --json",
+    ),
+)
 @click.argument("model", type=FILE)
 @dimension_option
 @json_option
@@ -22,11 +29,6 @@ def command(screen: Screen, model: Path, dimensions: dict[str, int], as_json: bo
 
     Inputs, outputs, operators, parameters, multiply-accumulates and what is quantized already.
     The model is not run.
-
-    \b
-    Examples:
-      onnxq inspect model.onnx
-      onnxq inspect model.onnx --dimension batch=8 --json
     """
     from onnxq.graph import load
     from onnxq.measure import file_size, summarize

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
+from onnxq.cli.examples import examples
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
 from onnxq.cli.verbosity import verbosity
 
 
-@click.command("plan")
+@click.command(
+    "plan",
+    epilog=examples(
+        "onnxq plan model.onnx",
+        "onnxq plan model.onnx --target tensorrt -v     (every node)",
+        "onnxq plan model.onnx --config onnxq.yaml --save plan.json",
+    ),
+)
 @click.argument("model", type=FILE)
 @config_option
 @target_option
@@ -30,12 +38,6 @@ def command(
     """Show what quantize would do, and touch nothing.
 
     Says for every node whether it will run in integers, and why not. Needs no samples.
-
-    \b
-    Examples:
-      onnxq plan model.onnx
-      onnxq plan model.onnx --target tensorrt -v      (every node)
-      onnxq plan model.onnx --config onnxq.yaml --save plan.json
     """
     from onnxq.graph import load
     from onnxq.report import plan_facts, planned, save_json

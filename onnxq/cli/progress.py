@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Report = Callable[[str, int, int | None], None]
+if TYPE_CHECKING:
+    from onnxq.workflow import Progress as Report
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def bar(console: Console) -> Iterator[Report]:
 
 
 class _Bar:
-    """One line, which the current stage has."""
+    """One line, which belongs to the stage that runs."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxq.cli.examples import examples
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
 from onnxq.cli.verbosity import verbosity
@@ -76,7 +77,15 @@ class _Request:
         return read_settings(self.config, values, random=self.random)
 
 
-@click.command("quantize")
+@click.command(
+    "quantize",
+    epilog=examples(
+        "onnxq quantize model.onnx --calibration samples.npz",
+        "onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.json",
+        "onnxq quantize model.onnx --calibration my_data:samples --method percentile",
+        "onnxq quantize model.onnx --random     (a look at size and speed)",
+    ),
+)
 @click.argument("model", type=FILE)
 @config_option
 @click.option(
@@ -115,18 +124,11 @@ class _Request:
 @json_option
 @verbosity
 @click.pass_obj
-def command(screen: Screen, **options: Any) -> int:
+def command(screen: Screen, /, **options: Any) -> int:
     """Quantize a model and prove the result.
 
     MODEL is never changed. The result is compared with it on the engine, and judged by the
     budget of the configuration; by default it must not be slower.
-
-    \b
-    Examples:
-      onnxq quantize model.onnx --calibration samples.npz
-      onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.json
-      onnxq quantize model.onnx --calibration my_data:samples --method percentile
-      onnxq quantize model.onnx --random          (a look at size and speed)
 
     Ends with exit code 1 if the result misses its budget; the model is written all the same,
     unless --strict is given.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import onnxq
+from onnxq.cli.examples import examples, paragraph
 from onnxq.cli.group import Entry, LazyGroup
 from onnxq.cli.verbosity import help_without_command, verbosity
 
@@ -20,28 +21,30 @@ COMMANDS = {
 }
 
 
+_EXIT_CODES = (
+    "0    success",
+    "1    the result misses its budget",
+    "2    wrong arguments or configuration",
+    "3    the model, the data, the disk or the memory cannot serve",
+    "70   a defect of onnxq",
+    "130  interrupted",
+)
+_EXAMPLES = (
+    "onnxq quantize model.onnx --calibration samples.npz",
+    "onnxq plan model.onnx",
+    "onnxq compare model.onnx model.int8.onnx --data test.npz --labels labels",
+)
+
+
 @click.group(
-    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\n\n".join((examples(*_EXAMPLES), paragraph("Exit codes:", *_EXIT_CODES))),
 )
 @click.version_option(onnxq.__version__, message="onnxq %(version)s")
 @verbosity
 @click.pass_context
 def root(context: click.Context) -> None:
-    """Make ONNX models smaller and faster, and prove how accurate and how fast they are.
-
-    \b
-    Examples:
-      onnxq quantize model.onnx --calibration samples.npz
-      onnxq plan model.onnx
-      onnxq compare model.onnx model.int8.onnx --data test.npz --labels labels
-
-    \b
-    Exit codes:
-      0  success
-      1  the result misses its budget
-      2  wrong arguments or configuration
-      3  the model, the data or the disk cannot be used
-      70 a defect of onnxq
-      130 interrupted
-    """
+    """Make ONNX models smaller and faster, and prove how accurate and how fast they are."""
     help_without_command(context)

@@ -38,10 +38,14 @@ class Screen:
         if self.quiet:
             return
         console = _console(sys.stdout)
-        for index, part in enumerate(parts):
-            if index:
-                console.print()
-            console.print(part)
+        with console.capture() as capture:
+            for index, part in enumerate(parts):
+                if index:
+                    console.print()
+                console.print(part)
+        # Tables are padded to their width.
+        for line in capture.get().splitlines():
+            click.echo(line.rstrip())
 
     def data(self, values: Any) -> None:
         """Print a result for programs."""
@@ -74,8 +78,10 @@ class Screen:
         elif sys.stderr.isatty():
             with bar(_console(sys.stderr)) as progress:
                 yield progress
+        elif self.verbosity:
+            yield lines(self.note)
         else:
-            yield lines(self.note) if self.verbosity else silent
+            yield silent
 
 
 def _console(file: IO[str]) -> Console:

@@ -29,7 +29,7 @@ def target_option(command: Command) -> Command:
         "-t",
         "--target",
         metavar="NAME|FILE",
-        shell_complete=_targets,
+        shell_complete=complete_target,
         help="The engine: a name `onnxq targets` lists, or a .toml file.",
     )(command)
 
@@ -38,6 +38,25 @@ def json_option(command: Command) -> Command:
     """Add --json."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+    )(command)
+
+
+def data_option(command: Command) -> Command:
+    """Add --data."""
+    return click.option(
+        "--data",
+        metavar="PATH|MODULE:FUNCTION",
+        help="Inputs: an .npz or .npy file, a directory, or a function; else one is made up.",
+    )(command)
+
+
+def threads_option(command: Command) -> Command:
+    """Add --threads."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Threads of the engine while speed is measured (default 1); 0: its own choice.",
     )(command)
 
 
@@ -73,9 +92,10 @@ def read_settings(
     return type(loaded)(config, {**loaded.origins, "calibration.random": "command line"})
 
 
-def _targets(
+def complete_target(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """The bundled targets and files, for the shell."""
     del context, parameter
     from onnxq.targets import target_names
 

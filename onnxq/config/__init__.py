@@ -10,7 +10,13 @@ from onnxq.config.formats import (
 )
 from onnxq.config.inputs import Calibration, Evaluate, Preprocessing
 from onnxq.config.json_schema import json_schema
-from onnxq.config.loading import LoadedConfig, load_config, parse_config, read_config
+from onnxq.config.loading import (
+    LoadedConfig,
+    load_config,
+    parse_config,
+    read_config,
+    with_command_line,
+)
 from onnxq.config.methods import (
     Auto,
     Entropy,
@@ -59,4 +65,5 @@ __all__ = [
     "parse_config",
     "read_config",
     "template",
+    "with_command_line",
 ]

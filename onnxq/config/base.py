@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from onnxq.config.problems import config_error
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def _outermost_only(init: Init) -> Init:
+    """Keep pydantic from calling it for nested blocks, whose problems the outermost one tells."""
+    vars(init)["__pydantic_base_init__"] = True
+    return init
 
 
 class Block(BaseModel):
@@ -18,6 +28,18 @@ class Block(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @_outermost_only
+    def __init__(self, **settings: Any) -> None:
+        """Check the settings; nested blocks may be mappings.
+
+        Raises:
+            ConfigError: with the key, and what is wrong.
+        """
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise config_error(error, type(self)) from None
 
     @model_validator(mode="before")
     @classmethod

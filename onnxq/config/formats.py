@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from onnxq.config.base import Block
 from onnxq.config.selectors import Selector
@@ -16,7 +16,15 @@ class BlockSize(Block):
     """One scale per block of weights along the axis that is summed over."""
 
     block: int = Field(ge=2)
-    """Weights per block; engines want a power of two from 16 on."""
+    """Weights per block: a power of two; engines want 16 or more."""
+
+    @field_validator("block")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value.bit_count() == 1:
+            return value
+        near = 1 << value.bit_length() - 1
+        raise ValueError(f"must be a power of two, such as {near} or {2 * near}, here {value}")
 
 
 class WeightFormat(Block):

@@ -34,6 +34,16 @@ class Preprocessing(Block):
     layout: Literal["nchw", "nhwc"] = "nchw"
     """Order of the axes."""
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if isinstance(self.resize, tuple) and self.crop is not None:
+            small = any(c > r for c, r in zip(self.crop, self.resize, strict=True))
+            if small:
+                raise ValueError(
+                    f"`crop` {list(self.crop)} is larger than `resize` {list(self.resize)}"
+                )
+        return self
+
     @field_validator("std")
     @classmethod
     def _not_zero(cls, value: Any) -> Any:

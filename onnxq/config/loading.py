@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from onnxq.config.keys import flatten, is_within
 from onnxq.config.problems import Origins, config_error
 from onnxq.config.schema import Config
-from onnxq.config.yaml_reading import read_yaml
+from onnxq.config.yaml_reading import marked_reason, read_yaml
 from onnxq.errors import ConfigError
 
 COMMAND_LINE = "command line"
@@ -57,25 +57,48 @@ def read_config(
     Raises:
         ConfigError: with the origin, the key, and what is wrong.
     """
-    config, origins = (Config(), {}) if path is None else _from_file(Path(path))
-    given = {key: value for key, value in (command_line or {}).items() if value is not None}
+    loaded = LoadedConfig(Config(), {}) if path is None else _from_file(Path(path))
+    return with_command_line(loaded, command_line or {})
+
+
+def with_command_line(loaded: LoadedConfig, values: Mapping[str, object]) -> LoadedConfig:
+    """Set values by dotted key, such as `calibration.method`, on top of a configuration.
+
+    Args:
+        loaded: The configuration and its origins; it stays as it is.
+        values: By dotted key; None values are ignored, relative paths stay. A list is replaced
+            as a whole.
+
+    Raises:
+        ConfigError: with the origin, the key, and what is wrong.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
     if not given:
-        return LoadedConfig(config, origins)
-    merged = config.model_dump(exclude_unset=True)
+        return loaded
+    origins = loaded.origins
+    merged = loaded.config.model_dump(exclude_unset=True)
     for key, value in given.items():
         _set(merged, key, value)
         origins = {old: origin for old, origin in origins.items() if not is_within(old, key)}
-    origins |= dict.fromkeys(given, COMMAND_LINE)
+    origins = {**origins, **dict.fromkeys(given, COMMAND_LINE)}
     return LoadedConfig(_checked(merged, origins), origins)
 
 
-def parse_config(values: Mapping[str, object]) -> Config:
-    """Check a configuration given as nested mappings; its relative paths stay.
+def parse_config(
+    values: Mapping[str, object], *, base_dir: str | Path | None = None, origin: str = ""
+) -> Config:
+    """Check a configuration given as nested mappings.
+
+    Args:
+        values: The mapping, as a file would hold it.
+        base_dir: The directory relative paths start at; None: they stay.
+        origin: What errors name as the place of the configuration.
 
     Raises:
-        ConfigError: with the key, and what is wrong.
+        ConfigError: with the origin, the key, and what is wrong.
     """
-    return _checked(dict(values), {})
+    config = _checked(dict(values), {"": origin})
+    return config if base_dir is None else config.resolved(Path(base_dir))
 
 
 def _checked(data: dict[str, Any], origins: Origins) -> Config:
@@ -95,11 +118,11 @@ def _set(data: dict[str, Any], key: str, value: object) -> None:
     data[last] = value
 
 
-def _from_file(path: Path) -> tuple[Config, dict[str, str]]:
+def _from_file(path: Path) -> LoadedConfig:
     data, lines = _read(path)
     origins = {"": str(path), **{key: f"{path}:{line}" for key, line in lines.items()}}
     config = _checked(data, origins).resolved(path.parent)
-    return config, dict.fromkeys(flatten(data), str(path)) | origins
+    return LoadedConfig(config, dict.fromkeys(flatten(data), str(path)) | origins)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, int]]:
@@ -115,12 +138,20 @@ def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, int]]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("configuration cannot be read", where=str(path), why=reason) from error
+    except yaml.MarkedYAMLError as error:
+        raise _unparsed(path, *marked_reason(error)) from error
+    except json.JSONDecodeError as error:
+        raise _unparsed(path, error.msg, error.lineno) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError("configuration cannot be parsed", where=str(path), why=reason) from error
+        raise _unparsed(path, " ".join(str(error).split()), None) from error
     if not isinstance(data, dict):
         raise ConfigError("configuration is not a mapping of keys", where=str(path))
     return data, lines
+
+
+def _unparsed(path: Path, reason: str, line: int | None) -> ConfigError:
+    where = str(path) if line is None else f"{path}:{line}"
+    return ConfigError("configuration cannot be parsed", where=where, why=reason)
 
 
 def _read_toml(text: str) -> tuple[Any, Mapping[str, int]]:

@@ -18,6 +18,9 @@ Origins: TypeAlias = Mapping[str, str]
 
 _LONGEST_VALUE = 60
 
+_NEVER = {("activations", "granularity"): "activations have one scale per tensor"}
+"""Keys that are looked for where they cannot be, and why."""
+
 _WANTED = {
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -28,6 +31,13 @@ _WANTED = {
     "model_type": "a mapping of keys",
     "model_attributes_type": "the name of a method or a mapping of keys",
 }
+
+_UNQUOTED = {
+    _WANTED["int_type"]: re.compile(r"[-+]?\d+"),
+    _WANTED["float_type"]: re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"),
+    _WANTED["bool_type"]: re.compile("true|false"),
+}
+"""What a text looks like that was meant as the wanted kind of value."""
 
 
 def config_error(
@@ -84,7 +94,9 @@ def _reason(findings: list[ErrorDetails], schema: type[BaseModel]) -> str:
     first = findings[0]
     if first["type"] == "extra_forbidden":
         block = place_of(schema, first["loc"][:-1])
-        return _unknown_key(str(first["loc"][-1]), block.known)
+        key = str(first["loc"][-1])
+        why = _NEVER.get((block.key.rpartition(".")[2], key))
+        return _unknown_key(key, block.known, why)
     if first["type"] == "missing":
         return "is missing"
     if first["type"] == "invalid_key":
@@ -114,6 +126,8 @@ def _wanted(finding: ErrorDetails) -> str:
 
 def _remedy(wanted: str, given: object) -> str:
     if isinstance(given, str):
+        if wanted in _UNQUOTED and _UNQUOTED[wanted].fullmatch(given):
+            return "; leave the quotes out"
         return _suggestion(given, re.findall(r"'([^']+)'", wanted))
     if wanted == _WANTED["string_type"] and given is not None:
         return "; put it in quotes"
@@ -122,8 +136,8 @@ def _remedy(wanted: str, given: object) -> str:
     return ""
 
 
-def _unknown_key(key: str, known: Sequence[str]) -> str:
-    hint = _suggestion(key, known)
+def _unknown_key(key: str, known: Sequence[str], why: str | None) -> str:
+    hint = f"; {why};" if why else _suggestion(key, known)
     return f"unknown key '{key}'{hint or ';'} known keys: {', '.join(known)}"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from onnxq.config.base import Block
 from onnxq.config.formats import ActivationFormat, LayerRule, Override, WeightFormat
@@ -15,6 +16,9 @@ from onnxq.config.paths import data_inside, labels_inside, target_inside
 from onnxq.config.selectors import Selector
 
 BlockType = TypeVar("BlockType", bound=Block)
+
+_BOUNDS = {"agreement": (0.0, 1.0), "cosine": (-1.0, 1.0)}
+"""Lowest and highest value of the metrics that have them."""
 
 
 class Budget(Block):
@@ -28,6 +32,26 @@ class Budget(Block):
     """Lowest value allowed."""
     min_speedup: float | None = Field(default=1.0, gt=0)
     """Smallest ratio of the input's latency to the result's; null switches the check off."""
+
+    @model_validator(mode="after")
+    def _decidable(self) -> Self:
+        """A limit that can never be missed, or never be met, is a slip."""
+        if self.metric == "sqnr" and self.max_drop is not None:
+            raise ValueError(
+                "`max_drop` says nothing about sqnr, which is infinite for the input model; "
+                "set `minimum` (dB)"
+            )
+        low, high = _BOUNDS.get(self.metric or "", (-math.inf, math.inf))
+        if self.minimum is not None and not low <= self.minimum <= high:
+            raise ValueError(
+                f"{self.metric} lies between {low:g} and {high:g}; `minimum` is {self.minimum:g}"
+            )
+        if self.max_drop is not None and self.max_drop > high - low:
+            raise ValueError(
+                f"{self.metric} cannot drop by {self.max_drop:g}: "
+                f"it lies between {low:g} and {high:g}"
+            )
+        return self
 
 
 class Config(Block):
@@ -61,6 +85,20 @@ class Config(Block):
     """Seed of everything random."""
     threads: int = Field(default=1, ge=0, le=4096)
     """Threads of the engine while speed is measured; 0: as many as it likes."""
+
+    @model_validator(mode="after")
+    def _accuracy_is_a_fraction(self) -> Self:
+        """`max_drop: 5` for 5 % would let every result pass."""
+        metric = self.budget.metric or ("accuracy" if self.evaluate.labels else None)
+        if metric != "accuracy" or not self.evaluate.metric.startswith("top-"):
+            return self
+        for name in ("max_drop", "minimum"):
+            limit = getattr(self.budget, name)
+            if limit is not None and not 0 <= limit <= 1:
+                raise ValueError(
+                    f"`budget.{name}` is {limit:g}, but accuracy lies between 0 and 1: 5 % is 0.05"
+                )
+        return self
 
     def resolved(self, directory: Path) -> Config:
         """This configuration with its relative paths taken from `directory`."""

@@ -1,4 +1,4 @@
-"""YAML with line numbers, without its surprises: duplicate keys, and 1e-3 as a string."""
+"""YAML with line numbers, without its surprises: duplicate keys, 1e-3 as text, `on` as true."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnxq.config.keys import joined
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader that reads 1e-3 as a number and refuses a key given twice."""
+    """The safe loader with the scalars of YAML 1.2, which refuses a key given twice."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -26,11 +26,36 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """A leading zero means nothing; octal is written 0o17."""
+    text = str(loader.construct_scalar(node))
+    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+
+
+# The scalars of YAML 1.2. In YAML 1.1, `on` would be true, `010` eight and `1:30` ninety.
+_SCALARS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+_Loader.yaml_implicit_resolvers = {}
+for _kind, (_pattern, _starts) in _SCALARS.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _starts
+    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
+def marked_reason(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
+    """What is wrong with a text, and the line, counted from 1."""
+    mark = error.problem_mark or error.context_mark
+    parts = [part for part in (error.context, error.problem) if part]
+    return ", ".join(parts), None if mark is None else mark.line + 1
 
 
 def read_yaml(text: str) -> tuple[Any, dict[str, int]]:

@@ -100,7 +100,11 @@ class _Check:
         if taken or isinstance(tensor, Constant):
             yield f"'{tensor.name}' is written twice, or is an input or a constant"
         visible[tensor.name] = tensor
-        if not (len(tensor.inputs) == 1 and tensor.inputs[0] is node):
+        if len(tensor.inputs) > 1:
+            yield f"'{tensor.name}' is written twice, by " + " and ".join(
+                f"'{writer.name}' ({writer.op})" for writer in tensor.inputs[:2]
+            )
+        elif not tensor.inputs or tensor.inputs[0] is not node:
             yield f"'{tensor.name}' does not know '{node.name}' ({node.op}) as its only producer"
         yield from self._reader_faults(tensor)
 

@@ -73,7 +73,7 @@ def _with_all_names(
 def _converted(proto: onnx.ModelProto, before: int, version: int) -> onnx.ModelProto:
     try:
         return version_converter.convert_version(proto, version)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (version_converter.ConvertError, RuntimeError, ValueError, TypeError) as error:
         raise PreconditionError(
             f"cannot be converted from operator set {before} to {version}",
             where=proto.graph.name,
@@ -102,13 +102,27 @@ def _refuse_unsafe(model: Model, version: int) -> None:
 
 
 def _restore_documentation(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
-    """Give nodes back their metadata and documentation, found by their first output."""
+    """Give back metadata, documentation and annotations; nodes are found by their first output."""
+    _complete(after, before)
+    _complete(after.graph, before.graph)
+    if not after.graph.quantization_annotation:
+        after.graph.quantization_annotation.extend(before.graph.quantization_annotation)
     known = {node.output[0]: node for node in before.graph.node if node.output}
     for node in after.graph.node:
         source = known.get(node.output[0]) if node.output else None
-        if source is None:
-            continue
-        if not node.metadata_props:
-            node.metadata_props.extend(source.metadata_props)
-        if not node.doc_string:
-            node.doc_string = source.doc_string
+        if source is not None:
+            _complete(node, source)
+    declared = {value.name: value for value in (*before.graph.input, *before.graph.output)}
+    for value in (*after.graph.input, *after.graph.output):
+        if value.name in declared:
+            _complete(value, declared[value.name])
+
+
+_Documented = onnx.ModelProto | onnx.GraphProto | onnx.NodeProto | onnx.ValueInfoProto
+
+
+def _complete(target: _Documented, source: _Documented) -> None:
+    if not target.metadata_props:
+        target.metadata_props.extend(source.metadata_props)
+    if source.doc_string and not target.doc_string:
+        target.doc_string = source.doc_string

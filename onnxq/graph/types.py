@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from onnxq.graph.elements import Constant
+from onnxq.graph.elements import Constant, Stored
 from onnxq.graph.exporting import ConstantProto
 from onnxq.graph.importing import declared_type
 from onnxq.graph.model import Model
@@ -23,9 +23,10 @@ _KEEP_VALUE_UNDER = 4096
 
 
 def without_weights(tensor: Constant) -> ConstantProto:
-    """The proto of a constant; a large one says its type and shape only."""
+    """The proto of a constant; a large or sparse one says its type and shape only."""
     stored = tensor.stored
-    if stored.nbytes <= _KEEP_VALUE_UNDER or stored.dtype == object:
+    sparse = isinstance(stored, Stored) and isinstance(stored.tensor, onnx.SparseTensorProto)
+    if not sparse and (stored.nbytes <= _KEEP_VALUE_UNDER or stored.dtype == object):
         return embedded(tensor)
     stub = onnx.TensorProto(
         name=tensor.name,

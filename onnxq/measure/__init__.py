@@ -24,6 +24,7 @@ from onnxq.measure.metrics import (
     parse_metric,
 )
 from onnxq.measure.parameters import Parameters, Zeros, count_parameters
+from onnxq.measure.protos import tensor_bytes
 from onnxq.measure.size import FileSize, bytes_by_dtype, file_size
 from onnxq.measure.summary import Port, Summary, summarize
 
@@ -71,5 +72,6 @@ __all__ = [
     "planned_tensors",
     "read_optimized",
     "summarize",
+    "tensor_bytes",
     "timed_run",
 ]

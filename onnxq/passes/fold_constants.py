@@ -75,8 +75,16 @@ class FoldConstants:
     exact: ClassVar[bool] = True
 
     def apply(self, model: Model) -> Iterator[Event]:
-        """Fold static shapes, then everything that depends on constants alone."""
-        yield from fold_shapes(model)
+        """Fold static shapes and what depends on constants alone, until nothing more follows."""
+        while True:
+            yield from fold_shapes(model)
+            events = list(self._fold(model))
+            applied = [event for event in events if isinstance(event, Applied)]
+            yield from applied or events
+            if not applied:
+                return
+
+    def _fold(self, model: Model) -> Iterator[Event]:
         chosen, allowed, refused = self._choose(model, derive_types(model))
         yield from refused
         results = list(_results(model, chosen))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from onnxq.measure import Accuracy, Latency, TopK, accuracy_drop
+from onnxq.measure import Accuracy, Latency, accuracy_drop
 from onnxq.report import figures
 from onnxq.report.tables import Row, table
 from onnxq.workflow import QuantizeResult
@@ -18,14 +18,7 @@ def before_after(result: QuantizeResult) -> Table:
 
 
 def _rows(result: QuantizeResult) -> Iterator[Row]:
-    sizes = result.sizes
-    times = sizes.input / sizes.output if sizes.output else 1.0
-    yield (
-        "size",
-        figures.size(sizes.input),
-        figures.size(sizes.output),
-        f"{times:.2f} times smaller",
-    )
+    yield size_row(result.sizes.input, result.sizes.output)
     if result.accuracy is not None:
         yield accuracy_row(*result.accuracy)
     if result.latency is not None:
@@ -37,18 +30,20 @@ def _rows(result: QuantizeResult) -> Iterator[Row]:
         yield "operators in integers", "", integer, "as the engine runs them"
 
 
+def size_row(before: int, after: int) -> Row:
+    """Bytes of both files, and their ratio."""
+    times = before / after if after else 1.0
+    change = f"{times:.2f} times smaller" if times >= 1 else f"{1 / times:.2f} times larger"
+    return "size", figures.size(before), figures.size(after), change
+
+
 def accuracy_row(before: Accuracy, after: Accuracy) -> Row:
     """Both scores, and the change with its standard error."""
-    is_share = before.metric.startswith(f"{TopK(1).name.partition('-')[0]}-")
     drop = accuracy_drop(before, after)
-    change = (-drop.value if before.higher_is_better else drop.value) + 0.0
-    if not is_share:
-        return (
-            before.metric,
-            figures.plain(before.value),
-            figures.plain(after.value),
-            f"{change:+.4g}",
-        )
+    change = after.value - before.value
+    if before.standard_error is None:
+        values = figures.plain(before.value), figures.plain(after.value)
+        return before.metric, *values, f"{change:+.4g}, {after.samples} samples"
     error = "" if drop.standard_error is None else f" ± {drop.standard_error * 100:.2f}"
     return (
         f"accuracy ({before.metric})",
@@ -66,5 +61,5 @@ def latency_row(latency: Latency) -> Row:
         "latency (median)",
         figures.milliseconds(first.median),
         figures.milliseconds(second.median),
-        f"{ratio.value:.2f} times faster (95 %: {ratio.low:.2f} to {ratio.high:.2f})",
+        f"{ratio.value:.2f} times the speed (95 %: {ratio.low:.2f} to {ratio.high:.2f})",
     )

@@ -26,10 +26,18 @@ def save_json(values: Any, path: Path) -> Path:
     Raises:
         OutputError: if the file cannot be written. Nothing is left behind.
     """
-    content = json_text(values).encode()
+    return save_text(json_text(values), path)
+
+
+def save_text(text: str, path: Path) -> Path:
+    """Write a text; an existing file is replaced in one step.
+
+    Raises:
+        OutputError: if the file cannot be written. Nothing is left behind.
+    """
     try:
         with atomic_file(path) as file:
-            file.write(content)
+            file.write(text.encode())
     except OSError as error:
         raise OutputError(
             "cannot be written",

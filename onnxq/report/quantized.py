@@ -14,7 +14,7 @@ from onnxq.report.planned import describe
 from onnxq.report.staying_float import float_groups, float_table, operators
 from onnxq.report.tables import facts, listing, table
 from onnxq.report.trials import trials_table
-from onnxq.workflow import QuantizeResult
+from onnxq.workflow import RANDOM_WARNING, Finding, QuantizeResult
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 
@@ -65,12 +65,20 @@ def _verdict(result: QuantizeResult, files: Mapping[str, str | None]) -> Rendera
     text = Text.assemble(headline)
     if not result.success:
         text.append(": the result does not keep to its budget")
+    elif RANDOM_WARNING in result.warnings:
+        text.append(", as far as made-up inputs can tell: the accuracy is unknown")
     for finding in result.verdict.findings:
         mark, style = _MARKS[finding.passed]
         text.append(f"\n  {mark} ", style=style)
-        text.append(f"{finding.subject}: {finding.text}")
+        text.append(_sentence(finding))
     text.append(f"\n  {_written(files)}")
     return text
+
+
+def _sentence(finding: Finding) -> str:
+    """The finding's text, which may or may not begin with what it is about."""
+    starts = finding.text.startswith(finding.subject)
+    return finding.text if starts else f"{finding.subject}: {finding.text}"
 
 
 def _written(files: Mapping[str, str | None]) -> str:
@@ -79,10 +87,9 @@ def _written(files: Mapping[str, str | None]) -> str:
         for what, path in files.items()
         if path is not None and what != "input"
     ]
-    withheld = "" if files.get("output") else "no model was written (--strict)"
-    return "; ".join(
-        part for part in (withheld, f"wrote {', '.join(made)}" if made else "") if part
-    )
+    withheld = "" if files.get("output") else "no model was written, as --strict asks"
+    wrote = f"wrote {', '.join(made)}" if made else ""
+    return "; ".join(part for part in (withheld, wrote) if part)
 
 
 def _unfused(result: QuantizeResult) -> list[tuple[str, str, str]]:

@@ -27,6 +27,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Row], *, note: str 
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        show_edge=False,
     )
     for heading in columns:
         right = heading.startswith(">")

@@ -1,21 +1,30 @@
 """The main jobs, from file to verdict."""
 
+from onnxq.workflow.benching import Benchmark, bench
 from onnxq.workflow.choosing import Trial
+from onnxq.workflow.comparing import Comparison, Layer, compare, matching_tensors
 from onnxq.workflow.places import check_places, model_files
 from onnxq.workflow.progress import Progress, silent
-from onnxq.workflow.quantizing import RANDOM_WARNING, plan_only, quantize, stored_size
+from onnxq.workflow.quantizing import RANDOM_WARNING, plan_only, quantize
 from onnxq.workflow.result import QuantizeResult, Sizes
+from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import Finding, Verdict
 
 __all__ = [
     "RANDOM_WARNING",
+    "Benchmark",
+    "Comparison",
     "Finding",
+    "Layer",
     "Progress",
     "QuantizeResult",
     "Sizes",
     "Trial",
     "Verdict",
+    "bench",
     "check_places",
+    "compare",
+    "matching_tensors",
     "model_files",
     "plan_only",
     "quantize",

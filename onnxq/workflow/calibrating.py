@@ -15,6 +15,7 @@ from onnxq.calibration import (
 from onnxq.engine import Feed, Run, open_session, runner
 from onnxq.errors import ModelError
 from onnxq.graph import Model, Node, Tensor, Variable, copy_model
+from onnxq.workflow.progress import length
 
 _LOW, _HIGH, _COUNT = ":lowest", ":highest", ":count"
 _REDUCTIONS: dict[str, tuple[str, dict[str, int]]] = {
@@ -47,11 +48,11 @@ def observe(
         return collect(_fetching(model, tensors), feeds, tensors, histogram=True, progress=progress)
     watch = _Extremes(model, tensors)
     found = {name: TensorStatistics.empty(histogram=False) for name in tensors}
-    done = 0
+    done, total = 0, length(feeds)
     for done, feed in enumerate(feeds, 1):
         watch.observe(feed, found)
         if progress is not None:
-            progress(done, None)
+            progress(done, total)
     return Statistics(found, done)
 
 

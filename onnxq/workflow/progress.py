@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
+
+from onnxq.engine import Feed
 
 
 class Progress(Protocol):
@@ -19,6 +22,29 @@ class Progress(Protocol):
 def silent(stage: str, done: int, total: int | None) -> None:
     """Progress nobody sees."""
     del stage, done, total
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Samples that tell how many of them were read, each time anew."""
+
+    feeds: Iterable[Feed]
+    stage: str
+    progress: Progress
+
+    def __iter__(self) -> Iterator[Feed]:
+        total = length(self.feeds)
+        for done, feed in enumerate(self.feeds, 1):
+            yield feed
+            self.progress(self.stage, done, total)
+
+
+def length(feeds: Iterable[Feed]) -> int | None:
+    """How many samples there are, if that is known."""
+    try:
+        return len(feeds)  # type: ignore[arg-type]  # TypeError where it has no length
+    except TypeError:
+        return None
 
 
 class Stages:

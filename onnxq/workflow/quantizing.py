@@ -11,7 +11,7 @@ from onnxq.calibration import Ranges, Statistics, check_belongs, needs_histogram
 from onnxq.config import Auto, Config
 from onnxq.engine import Feed, InputSpec, Run, input_specs, made_up_feeds, open_session, runner
 from onnxq.errors import UsageError
-from onnxq.graph import Model, Source, copy_model, load, without_weights
+from onnxq.graph import Model, Source, copy_model, load
 from onnxq.measure import (
     Accuracy,
     Fidelity,
@@ -29,9 +29,10 @@ from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
 from onnxq.workflow.preparing import prepare, upgrade
-from onnxq.workflow.progress import Progress, Stages, silent
+from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division
+from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.verifying import Placement, check_valid, read_placement, time_both
 
@@ -226,7 +227,8 @@ class _Job:
             if self.target.measurable:
                 self.placement = read_placement(self.quantized, self.plan)
             run_original = runner(open_session(self.original))
-            self._compare(run_original, run_quantized, self._judging_feeds())
+            feeds = Counted(self._judging_feeds(), "verify", self.progress)
+            self._compare(run_original, run_quantized, feeds)
         with self.stages.stage("measure speed"):
             sample = next(iter(self._judging_feeds()))
             if self.target.measurable:
@@ -292,12 +294,6 @@ class _Job:
             warnings=tuple(self.warnings),
             seconds=self.stages.seconds,
         )
-
-
-def stored_size(model: Model) -> int:
-    """Bytes of a model's file, its external data among them."""
-    structure = int(model.to_proto(without_weights).ByteSize())
-    return structure + sum(c.stored.nbytes for c in model.constants)
 
 
 def _gaps(plan: Plan, statistics: Statistics) -> dict[str, str]:

@@ -73,8 +73,11 @@ def _quality(
         return Finding(name, passed=None, text=f"{name} could not be measured on this data")
     # Of a metric that is better when lower, the negative is better when higher.
     sign = -1.0 if name == "accuracy" and accuracy and not accuracy[1].higher_is_better else 1.0
-    drop = None if before is None else sign * (before - after)
-    if budget.max_drop is not None and drop is not None and drop > budget.max_drop:
+    if budget.max_drop is not None and before is None:
+        text = f"{name} is {after:.4g}; it has no value before, so set budget.minimum, not max_drop"
+        return Finding(name, passed=None, text=text)
+    drop = 0.0 if before is None else sign * (before - after)
+    if budget.max_drop is not None and drop > budget.max_drop:
         text = (
             f"{name} went from {before:.4g} to {after:.4g}, worse by more than {budget.max_drop:g}"
         )

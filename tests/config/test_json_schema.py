@@ -21,7 +21,7 @@ VALID: list[dict[str, Any]] = [
     {"skip": ["conv1", {"glob": "*"}, {"regex": "a+"}, {"op_type": "Gemm"}, {"name": "a"}]},
     {"overrides": [{"match": {"glob": "*"}, "weights": {"bits": 4}}, {"match": "a"}]},
     {"first_layer": {"keep_float": True}, "last_layer": None, "bias": "float"},
-    {"budget": {"min_speedup": None, "max_drop": 0.01, "metric": "sqnr"}},
+    {"budget": {"min_speedup": None, "max_drop": 0.01, "metric": "cosine"}},
 ]
 INVALID: list[dict[str, Any]] = [
     {"wieghts": {}},

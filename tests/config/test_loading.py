@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from onnxq.config import Config, Glob, Name, Percentile, load_config, read_config
+from onnxq.config import (
+    Config,
+    Glob,
+    Name,
+    Percentile,
+    load_config,
+    parse_config,
+    read_config,
+    with_command_line,
+)
 from onnxq.errors import ConfigError
 
 YAML = """\
@@ -95,16 +104,16 @@ def test_unknown_key_outside_yaml_names_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "place", "text"),
     [
-        ("c.yaml", "weights: {bits: 8}\nseed: 1\nweights: {bits: 4}\n"),
-        ("c.json", '{"weights": {}, "weights": {}}'),
-        ("c.yaml", "first_layer: {weights: {bits: 8}}\ncalibration:\n  weights: 1\n  weights: 1\n"),
+        ("c.yaml", "c.yaml:3", "weights: {bits: 8}\nseed: 1\nweights: {bits: 4}\n"),
+        ("c.json", "c.json", '{"weights": {}, "weights": {}}'),
+        ("c.yaml", "c.yaml:3", "calibration:\n  weights: 1\n  weights: 1\n"),
     ],
 )
-def test_a_key_given_twice_is_refused(tmp_path: Path, name: str, text: str) -> None:
+def test_a_key_given_twice_is_refused(tmp_path: Path, name: str, place: str, text: str) -> None:
     message = error_of(tmp_path, text, name)
-    assert message.startswith(f"{name}: configuration cannot be parsed; key 'weights' is given t")
+    assert message.startswith(f"{place}: configuration cannot be parsed; key 'weights' is given t")
 
 
 def test_toml_refuses_a_key_given_twice(tmp_path: Path) -> None:
@@ -247,3 +256,51 @@ def test_it_imports_nothing_heavy() -> None:
     program = "import sys, onnxq.config; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert not {"numpy", "onnx", "onnxruntime", "torch"} & set(run.stdout.decode().split())
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "y", "1:30", "2020-01-01", "1_000"])
+def test_words_that_yaml_1_1_would_change_stay_words(tmp_path: Path, word: str) -> None:
+    assert load_config(written(tmp_path, f"skip: [{word}]")).skip == (Name(name=word),)
+
+
+@pytest.mark.parametrize(
+    ("number", "value"), [("010", 10), ("08", 8), ("0o17", 15), ("0x10", 16), ("+3", 3)]
+)
+def test_whole_numbers(tmp_path: Path, number: str, value: int) -> None:
+    assert load_config(written(tmp_path, f"seed: {number}")).seed == value
+
+
+def test_only_true_and_false_are_truth_values(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "calibration: {random: True}")).calibration.random is True
+    message = error_of(tmp_path, "calibration: {random: yes}")
+    assert message == "c.yaml:1: calibration.random: must be true or false, here 'yes'"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [("c.yaml", "seed: 1\nskip: [a\n", "c.yaml:3"), ("c.json", '{\n"seed": x}', "c.json:2")],
+)
+def test_a_text_that_cannot_be_parsed_names_the_line(
+    tmp_path: Path, name: str, text: str, place: str
+) -> None:
+    message = error_of(tmp_path, text, name)
+    assert message.startswith(f"{place}: configuration cannot be parsed; ")
+    assert "unicode string" not in message
+
+
+def test_a_mapping_has_its_paths_and_errors_placed_on_request(tmp_path: Path) -> None:
+    values = {"calibration": {"data": "x.npz"}}
+    assert parse_config(values).calibration.data == "x.npz"
+    moved = parse_config(values, base_dir=tmp_path)
+    assert moved.calibration.data == str(tmp_path / "x.npz")
+    with pytest.raises(ConfigError, match=r"^trial 3: sed: unknown key 'sed'; did you mean 'seed'"):
+        parse_config({"sed": 1}, origin="trial 3")
+
+
+def test_setting_values_leaves_the_loaded_configuration_as_it_is(tmp_path: Path) -> None:
+    loaded = read_config(written(tmp_path, "seed: 1"))
+    changed = with_command_line(loaded, {"seed": 2, "calibration.method": "mse", "threads": None})
+    assert (loaded.config.seed, changed.config.seed) == (1, 2)
+    assert loaded.origins["seed"].endswith("c.yaml:1")
+    assert changed.origins["seed"] == changed.origins["calibration.method"] == "command line"
+    assert with_command_line(loaded, {"threads": None}) is loaded

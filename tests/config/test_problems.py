@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 
-from onnxq.config import parse_config
+from onnxq.config import Calibration, Config, Mse, Preprocessing, parse_config
 from onnxq.errors import ConfigError
 
 
@@ -14,7 +16,9 @@ def message_of(values: dict[str, object]) -> str:
     ("values", "message"),
     [
         ({"target": 3}, "target: must be text, here 3; put it in quotes"),
-        ({"seed": "1"}, "seed: must be an integer, here '1'"),
+        ({"seed": "1"}, "seed: must be an integer, here '1'; leave the quotes out"),
+        ({"budget": {"max_drop": "1e-3"}}, "must be a number, here '1e-3'; leave the quotes out"),
+        ({"weights": {"signed": "true"}}, "must be true or false, here 'true'; leave the quotes"),
         ({"seed": True}, "seed: must be an integer, here true"),
         ({"seed": 1.5}, "seed: must be an integer, here 1.5"),
         ({"seed": -1}, "seed: must be greater than or equal to 0, here -1"),
@@ -94,6 +98,40 @@ def message_of(values: dict[str, object]) -> str:
         ({"evaluate": {"metric": "top-0"}}, "evaluate.metric: 'top-0' is none of top-1, top-5, "),
         ({"evaluate": {"metric": "f1"}}, "evaluate.metric: 'f1' is none of top-1, top-5, mse, mod"),
         ({"budget": {"max_drop": float("inf")}}, "budget.max_drop: must be a finite number, here"),
+        (
+            {"weights": {"granularity": {"block": 33}}},
+            "weights.granularity.block: must be a power of two, such as 32 or 64, here 33",
+        ),
+        (
+            {"activations": {"granularity": "channel"}},
+            "activations.granularity: unknown key 'granularity'; activations have one scale per "
+            "tensor; known keys: bits, ",
+        ),
+        (
+            {"calibration": {"preprocessing": {"resize": [224, 200], "crop": [224, 224]}}},
+            "calibration.preprocessing: `crop` [224, 224] is larger than `resize` [224, 200]",
+        ),
+        (
+            {"budget": {"metric": "sqnr", "max_drop": 3}},
+            "budget: `max_drop` says nothing about sqnr, which is infinite for the input model; "
+            "set `minimum` (dB)",
+        ),
+        (
+            {"budget": {"metric": "agreement", "minimum": 99}},
+            "budget: agreement lies between 0 and 1; `minimum` is 99",
+        ),
+        (
+            {"budget": {"metric": "cosine", "max_drop": 3}},
+            "budget: cosine cannot drop by 3: it lies between -1 and 1",
+        ),
+        (
+            {"budget": {"metric": "accuracy", "max_drop": 5}},
+            "configuration: `budget.max_drop` is 5, but accuracy lies between 0 and 1: 5 % is 0.05",
+        ),
+        (
+            {"budget": {"minimum": 76}, "evaluate": {"data": "a", "labels": "y"}},
+            "configuration: `budget.minimum` is 76, but accuracy lies between 0 and 1",
+        ),
         ({"first-layer": {}}, "first-layer: unknown key 'first-layer'; did you mean 'first_layer'"),
         ({"": 1}, "unknown key ''"),
     ],
@@ -117,3 +155,38 @@ def test_the_error_asks_for_exit_code_2() -> None:
     assert ConfigError.exit_code == 2
     assert "here 'xxx" in message_of({"seed": "x" * 1000})
     assert len(message_of({"seed": "x" * 1000})) < 120
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"budget": {"max_drop": 0.5, "minimum": 0.7, "metric": "accuracy"}},
+        {"budget": {"max_drop": 5}, "evaluate": {"data": "a", "labels": "y", "metric": "mse"}},
+        {"budget": {"minimum": 12.0, "metric": "sqnr"}},
+        {"budget": {"max_drop": 3}},
+        {"calibration": {"preprocessing": {"resize": 256, "crop": [224, 224]}}},
+    ],
+)
+def test_limits_that_can_be_judged_are_accepted(values: dict[str, object]) -> None:
+    parse_config(values)
+
+
+def test_python_takes_mappings_and_blocks_alike() -> None:
+    blocks = Config(calibration=Calibration(samples=3, method=Mse()))
+    settings: dict[str, Any] = {"calibration": {"samples": 3, "method": "mse"}}
+    assert blocks == Config(**settings) == parse_config(settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"calibration": {"methd": "mse"}, "seed": -1}, {"wieghts": {}}, {"seed": "1"}]
+)
+def test_python_gets_the_same_errors_as_a_file(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**settings)
+    assert str(caught.value) == message_of(settings)
+
+
+def test_a_block_alone_tells_its_errors_too() -> None:
+    sizes: dict[str, Any] = {"sizes": 3}
+    with pytest.raises(ConfigError, match=r"^sizes: unknown key 'sizes'.*known keys: color, "):
+        Preprocessing(**sizes)

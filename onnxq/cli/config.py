@@ -1,0 +1,31 @@
+"""`onnxq config`: write, describe and show configurations."""
+
+from __future__ import annotations
+
+import click
+
+from onnxq.cli.examples import examples
+from onnxq.cli.group import Entry, LazyGroup
+from onnxq.cli.verbosity import help_without_command
+
+COMMANDS = {
+    "init": Entry("onnxq.cli.config_init", "Write a configuration to start from."),
+    "schema": Entry("onnxq.cli.config_schema", "Print the JSON Schema, for editors."),
+    "show": Entry("onnxq.cli.config_show", "Show every value in force and who set it."),
+}
+
+
+@click.group(
+    "config",
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=examples(
+        "onnxq config init onnxq.yaml",
+        "onnxq config show --config onnxq.yaml",
+        "onnxq config schema > onnxq.schema.json",
+    ),
+)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Write, describe and show configurations."""
+    help_without_command(context)

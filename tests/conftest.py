@@ -1,0 +1,86 @@
+"""What the tests of several rooms share: running a model, and comparing two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+Outputs = dict[str, Any]
+RunModel = Callable[..., Outputs]
+AssertSame = Callable[..., None]
+
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}
+
+
+def _session(proto: onnx.ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    # Unoptimized, so that the engine's own fusions do not hide a difference.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
+
+
+def _feed(session: ort.InferenceSession, seed: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    feed = {}
+    for value in session.get_inputs():
+        shape = [d if isinstance(d, int) else 2 for d in value.shape]
+        dtype = _TYPES[value.type]
+        if np.dtype(dtype).kind == "f":
+            feed[value.name] = generator.standard_normal(shape).astype(dtype)
+        else:
+            feed[value.name] = generator.integers(0, 2, shape).astype(dtype)
+    return feed
+
+
+@pytest.fixture(scope="session")
+def run_model() -> RunModel:
+    """Run a ModelProto in ONNX Runtime itself: outputs by name."""
+
+    def run(
+        proto: onnx.ModelProto, feed: Mapping[str, np.ndarray] | None = None, *, seed: int = 0
+    ) -> Outputs:
+        session = _session(proto)
+        names = [o.name for o in session.get_outputs()]
+        given = _feed(session, seed) if feed is None else dict(feed)
+        return dict(zip(names, session.run(names, given), strict=True))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def assert_same(run_model: RunModel) -> AssertSame:
+    """Assert that two models give the same outputs on random inputs."""
+
+    def check(
+        before: onnx.ModelProto,
+        after: onnx.ModelProto,
+        feed: Mapping[str, np.ndarray] | None = None,
+        *,
+        seeds: int = 2,
+        rtol: float = 1e-5,
+        atol: float = 1e-6,
+    ) -> None:
+        onnx.checker.check_model(after)
+        for seed in range(seeds):
+            expected = run_model(before, feed, seed=seed)
+            found = run_model(after, feed, seed=seed)
+            assert expected.keys() == found.keys()
+            for name, value in expected.items():
+                assert found[name].dtype == value.dtype, name
+                np.testing.assert_allclose(found[name], value, rtol, atol, err_msg=name)
+
+    return check
