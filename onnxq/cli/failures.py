@@ -20,6 +20,7 @@ from onnxq.errors import OnnxqError
 
 _ENVIRONMENT, _DEFECT, _INTERRUPTED = 3, 70, 130
 _PACKAGE = Path(__file__).parents[1]
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _PACKAGES = ("onnxq", "click", "numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "pydantic")
 
 
@@ -104,11 +105,13 @@ def _users_frame(error: BaseException) -> traceback.FrameSummary | None:
     frames = traceback.extract_tb(error.__traceback__)
     own = [index for index, frame in enumerate(frames) if _is_within(frame, (_PACKAGE,))]
     called = frames[own[0] :] if own else []
-    installed = tuple(Path(path) for path in sysconfig.get_paths().values())
+    installed = (_PACKAGE, *(Path(path) for path in sysconfig.get_paths().values()))
     users = [
         frame
         for frame in called
-        if not frame.filename.startswith("<") and not _is_within(frame, (_PACKAGE, *installed))
+        if not frame.filename.startswith("<")
+        and not _is_within(frame, installed)
+        and _INSTALLED.isdisjoint(Path(frame.filename).parts)
     ]
     return users[-1] if users else None
 

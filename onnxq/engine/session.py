@@ -44,6 +44,10 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = (
 """What ONNX Runtime raises; it has no common base class of its own."""
 
 
+# The engine reports usage to its makers where it can; a tool for other people's models must not.
+ort.disable_telemetry_events()
+
+
 class Optimization(Enum):
     """How far the engine may rearrange a model.
 

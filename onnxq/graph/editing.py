@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from onnxq.graph.elements import Constant, Node, Tensor, Variable
+from onnxq.graph.exporting import bodies, every_node
 from onnxq.graph.model import Model
 from onnxq.graph.ordering import reads
 
@@ -45,10 +46,11 @@ def take_output(tensor: Tensor, producer: Node, index: int = 0) -> None:
 
 
 def remove_nodes(model: Model, nodes: Collection[Node]) -> None:
-    """Take nodes out of the main graph and unlink them, all at once."""
-    doomed = {id(node) for node in nodes}
-    touched = {id(t): t for node in nodes for t in (*node.inputs, *node.outputs)}
-    for node in nodes:
+    """Take nodes out of the main graph and unlink them and their bodies, all at once."""
+    unlinked = [*nodes, *(n for node in nodes for body in bodies(node) for n in every_node(body))]
+    doomed = {id(node) for node in unlinked}
+    touched = {id(t): t for node in unlinked for t in (*node.inputs, *node.outputs)}
+    for node in unlinked:
         list.clear(node.inputs)
         list.clear(node.outputs)
     for tensor in touched.values():

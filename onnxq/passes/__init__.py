@@ -10,6 +10,7 @@ from onnxq.passes.fuse_gelu import FuseGelu
 from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
 from onnxq.passes.lower_constants import LowerConstants
+from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
 from onnxq.passes.remove_identities import RemoveIdentities
 from onnxq.passes.running import Pass, RunResult, apply_passes, run
 from onnxq.passes.upgrade_opset import UpgradeOpset
@@ -29,6 +30,7 @@ __all__ = [
     "Pass",
     "PassReport",
     "Refused",
+    "RemoveDeadNodes",
     "RemoveIdentities",
     "RunResult",
     "UpgradeOpset",

@@ -33,6 +33,7 @@ class Reference:
         feeds: The inputs compared on.
         note: Says how many they are, and whence.
         tolerance: Largest error that counts as none.
+        repeatable: Whether the model gave the same outputs when it was run again.
     """
 
     def __init__(self, model: Model, samples: Sequence[Feed] | None) -> None:
@@ -47,6 +48,10 @@ class Reference:
         run_once = runner(session)
         self._outputs = [run_once(feed) for feed in self.feeds]
         self.tolerance = _tolerance(model)
+        self.repeatable = all(
+            difference(before, run_once(feed)) <= self.tolerance
+            for feed, before in zip(self.feeds[:1], self._outputs, strict=False)
+        )
 
     def error(self, model: Model) -> float:
         """Largest error of any output, relative to that output's largest value.

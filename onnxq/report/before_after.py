@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.measure import Accuracy, Latency, accuracy_drop
 from onnxq.report import figures
@@ -12,7 +12,7 @@ from onnxq.report.tables import Row, table
 from onnxq.workflow import QuantizeResult
 
 
-def before_after(result: QuantizeResult) -> Table:
+def before_after(result: QuantizeResult) -> RenderableType:
     """Size, accuracy, latency and work of both."""
     return table("Before and after", ("", ">input", ">result", "change"), _rows(result))
 

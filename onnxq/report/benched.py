@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.measure import Speedup
 from onnxq.report import figures
@@ -20,7 +20,7 @@ _COLUMNS = (
 )
 
 
-def benched(benchmark: Benchmark) -> Table:
+def benched(benchmark: Benchmark) -> RenderableType:
     """One line per model."""
     latency = benchmark.latency
     rows = [

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from onnxq.report import figures
 from onnxq.report.before_after import accuracy_row, latency_row, size_row
@@ -43,7 +42,7 @@ def _rows(comparison: Comparison) -> Iterator[Row]:
         yield latency_row(comparison.latency)
 
 
-def _layers(layers: Sequence[Layer], *, every_layer: bool) -> Table:
+def _layers(layers: Sequence[Layer], *, every_layer: bool) -> RenderableType:
     shown = layers if every_layer else sorted(layers, key=_ratio)[:_WORST]
     title = f"Inner tensors ({len(layers)})"
     note = "" if len(shown) == len(layers) else f"the {_WORST} that differ most; -v shows all"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.measure import Fidelity
 from onnxq.report import figures
@@ -13,7 +13,7 @@ from onnxq.report.tables import Row, table
 _COLUMNS = ("output", ">SQNR", ">cosine", ">agreement", ">largest error", ">samples", "")
 
 
-def fidelity_table(fidelity: Mapping[str, Fidelity], *, note: str = "") -> Table:
+def fidelity_table(fidelity: Mapping[str, Fidelity], *, note: str = "") -> RenderableType:
     """One line per output."""
     return table("Outputs against the input model's", _COLUMNS, _rows(fidelity), note=note)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.config import Setting
 from onnxq.report.tables import table
 
 
-def settings_table(settings: Sequence[Setting]) -> Table:
+def settings_table(settings: Sequence[Setting]) -> RenderableType:
     """One line per key: its value, and who set it."""
     rows = [(setting.key, _written(setting.value), setting.origin) for setting in settings]
     return table("Values in force", ("key", "value", "set by"), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.graph import Model
 from onnxq.plan import Float, Plan
@@ -36,7 +36,7 @@ def float_groups(plan: Plan, ops: Mapping[str, str]) -> list[FloatGroup]:
     return sorted(found, key=lambda group: -len(group.nodes))
 
 
-def float_table(groups: Sequence[FloatGroup]) -> Table:
+def float_table(groups: Sequence[FloatGroup]) -> RenderableType:
     """The groups as a table."""
     total = sum(len(group.nodes) for group in groups)
     return table(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from onnxq.report.tables import facts, table
 from onnxq.targets import Rule, Storage, Target
 
 
-def targets_table(targets: Sequence[Target]) -> Table:
+def targets_table(targets: Sequence[Target]) -> RenderableType:
     """One line per target."""
     rows = [(t.name, t.summary, "yes" if t.measurable else "no") for t in targets]
     return table("Targets", ("name", "engine", "speed measurable here"), rows)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from onnxq.report import figures
 from onnxq.report.tables import table
 from onnxq.workflow import Trial
 
 
-def trials_table(trials: Sequence[Trial]) -> Table:
+def trials_table(trials: Sequence[Trial]) -> RenderableType:
     """One line per trial; the best is marked."""
     best = max(trials, key=lambda trial: float("-inf") if trial.sqnr is None else trial.sqnr)
     rows = [

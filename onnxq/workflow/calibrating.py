@@ -43,7 +43,8 @@ def observe(
         ModelError: if the model does not run on a sample.
     """
     if not tensors:
-        return Statistics({}, 0)
+        # Read all the same: the samples also judge the result.
+        return Statistics({}, sum(1 for _ in feeds))
     if histogram:
         return collect(_fetching(model, tensors), feeds, tensors, histogram=True, progress=progress)
     watch = _Extremes(model, tensors)

@@ -23,10 +23,10 @@ _MODEL = """
 tiny (float[N,1,8,8] image) => (float[N,3] scores) {
     [conv] a = Conv <pads = [1,1,1,1]> (image, W, B)
     [relu] b = Relu (a)
-    [tanh] t = Tanh (b)
-    [pool] c = GlobalAveragePool (t)
+    [pool] c = GlobalAveragePool (b)
     [flatten] d = Flatten (c)
-    [dense] scores = Gemm <transB = 1> (d, V, C)
+    [dense] e = Gemm <transB = 1> (d, V, C)
+    [tanh] scores = Tanh (e)
 }
 """
 

@@ -27,11 +27,13 @@ def samples():
 )
 def test_interrupt_while_calibrating_leaves_nothing(place, number, code, text):
     (place / "slow.py").write_text(_SLOW)
+    temporary = place / "temporary"
+    temporary.mkdir()
     arguments = ["quantize", "model.onnx", "--calibration", "slow:samples", "--samples", 1000]
     process = subprocess.Popen(
         place.command([*arguments, "--report", "report.json"]),
         cwd=place.path,
-        env={**place.environment, "TMPDIR": str(place.path)},
+        env={**place.environment, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -45,5 +47,7 @@ def test_interrupt_while_calibrating_leaves_nothing(place, number, code, text):
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert (out, err) == ("", text)
-    left = {path.name for path in place.path.iterdir()} - {"__pycache__"}
-    assert left == {"model.onnx", "samples.npz", "config.yaml", "slow.py", "started"}
+    # The engine keeps a file of its own in the temporary directory.
+    left = {path.name for path in place.path.iterdir()} - {"__pycache__", ".ses"}
+    assert left == {"model.onnx", "samples.npz", "config.yaml", "slow.py", "started", "temporary"}
+    assert not list(temporary.glob("onnxq*"))

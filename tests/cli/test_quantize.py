@@ -153,7 +153,7 @@ def test_command_line_samples_take_the_place_of_random(place):
         "quantize", "model.onnx", "-c", "random.yaml", "--calibration", "samples.npz", "--json"
     )
     assert done.code == 0, done.err
-    assert json.loads(done.out)["warnings"] == []
+    assert not any("made-up" in warning for warning in json.loads(done.out)["warnings"])
 
 
 def test_random_excludes_calibration(place):

@@ -162,6 +162,14 @@ def test_remove_dead_nodes_does_not_depend_on_the_order() -> None:
     assert [n.name for n in model.nodes] == ["a", "late", "c", "d"]
 
 
+def test_a_removed_node_takes_the_links_of_its_bodies_along() -> None:
+    model = load(parse_model(_IF))
+    replace_uses(model.variables["y"], constant("k", np.ones(2, np.float32)))
+    tensor = model.variables["t"]
+    remove_nodes(model, [_by_name(model, "i")])
+    assert [n.name for n in tensor.outputs] == ["n"]
+
+
 def test_what_only_dead_nodes_capture_is_dead() -> None:
     text = _IF.replace("=> (float[2] y)", "=> (float[2] x2)").replace(
         "[n] dead", "[k] x2 = Exp(x) [n] dead"

@@ -66,7 +66,12 @@ def test_below_opset_20_it_says_what_is_missing(applying: Applying) -> None:
 
 _MISSES = {
     "other scale": ("d = Div(x, other) e = Erf(d)", _ADDED[0], _PRODUCTS[0], "square root of 2"),
-    "root in place of its inverse": ("d = Mul(x, root) e = Erf(d)", *_ADDED[:1], _PRODUCTS[0], "2"),
+    "root in place of its inverse": (
+        "d = Mul(x, root) e = Erf(d)",
+        _ADDED[0],
+        _PRODUCTS[0],
+        "root of 2",
+    ),
     "divided the wrong way": ("d = Div(root, x) e = Erf(d)", _ADDED[0], _PRODUCTS[0], "divided by"),
     "not scaled": ("e = Erf(x)", _ADDED[0], _PRODUCTS[0], "divided by the square root"),
     "adds 2": ("d = Div(x, root) e = Erf(d)", "a = Add(e, two)", _PRODUCTS[0], "no 1 is added"),

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxq.graph import read
 from onnxq.passes import (
     DeduplicateConstants,
     FoldGemmScalars,
     FreezeDefaults,
     LowerConstants,
+    RemoveDeadNodes,
     RemoveIdentities,
 )
 
@@ -216,6 +216,18 @@ class TestRemoveIdentities:
         text = _text("t = Dropout(x) y = Neg(t)", "(float[2] x) => (float[2] y)", opset=6)
         outcome = applying(text, RemoveIdentities(), runs=False)
         assert outcome.refused == ["may be in training mode (opset below 7)"]
+
+
+class TestRemoveDeadNodes:
+    def test_chains_of_them_go_and_events_name_them(self, applying: Applying) -> None:
+        text = _text(
+            """[one] a = Neg(x) [two] b = Exp(a)
+               c, d = Split <num_outputs = 2> (x) y = Abs(c)""",
+            "(float[2] x) => (float[1] y)",
+        )
+        outcome = applying(text, RemoveDeadNodes())
+        assert outcome.ops == ["Split", "Abs"]
+        assert [e.node for e in outcome.report.applied] == ["one", "two"]
 
 
 class TestFreezeDefaults:
