@@ -70,6 +70,8 @@ def choose_ranges(
         probes: Samples for the trials.
         feeds: Where the samples came from, to be noted in the ranges.
     """
+    if isinstance(method, Auto) and not plan.integer_nodes:
+        method = method.candidates[0]  # All would give the same model.
     if not isinstance(method, Auto):
         ranges = _estimate(plan, statistics, method, feeds)
         return Choice(
