@@ -50,6 +50,15 @@ class FuseBatchNorm:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold each BatchNormalization of the main graph, or say why not."""
+        while True:
+            events = list(self._once(model))
+            applied = [event for event in events if isinstance(event, Applied)]
+            # One that was folded away may have stood between another and its operator.
+            yield from applied or events
+            if not applied:
+                return
+
+    def _once(self, model: Model) -> Iterator[Event]:
         done: list[Node] = []
         ranks: dict[str, int | None] = {
             name: None if shape is None else len(shape)
@@ -59,14 +68,11 @@ class FuseBatchNorm:
             if node.op != "BatchNormalization" or not node.standard:
                 continue
             fold = _Fold.of(model, node, ranks)
-            if isinstance(fold, str):
-                yield Refused(node.name, fold)
-                continue
-            into = fold.into_previous()
-            if into:
-                into = fold.into_next(because=into)
-            if into:
-                yield Refused(node.name, into)
+            reason = fold if isinstance(fold, str) else fold.into_previous()
+            if reason and isinstance(fold, _Fold):
+                reason = fold.into_next(because=reason)
+            if reason or isinstance(fold, str):
+                yield Refused(node.name, reason)
                 continue
             if fold.removed:
                 done.append(node)

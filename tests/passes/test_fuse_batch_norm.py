@@ -156,6 +156,18 @@ def test_two_in_a_row_both_go(applying: Applying) -> None:
     assert applying(model, FuseBatchNorm()).ops == ["Conv"]
 
 
+def test_two_in_a_row_both_go_forwards_too(applying: Applying) -> None:
+    nodes = [
+        _norm("x", "t"),
+        helper.make_node("BatchNormalization", ["t", "gamma", "beta", "mean", "variance"], ["t2"]),
+        helper.make_node("Conv", ["t2", "w"], ["y"], name="conv"),
+    ]
+    model = _model(nodes, {"w": _array(4, 4, 1, 1), **_statistics(4)}, [1, 4, 3, 3])
+    outcome = applying(model, FuseBatchNorm())
+    assert outcome.ops == ["Conv"]
+    assert not outcome.refused
+
+
 def test_shared_weights_and_statistics_stay_as_they_are(applying: Applying) -> None:
     constants = {"w": _array(4, 4, 1, 1), **_statistics(4)}
     nodes = [
