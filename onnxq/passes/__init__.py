@@ -7,6 +7,7 @@ from onnxq.passes.fold_gemm_scalars import FoldGemmScalars
 from onnxq.passes.freeze_defaults import FreezeDefaults
 from onnxq.passes.fuse_batch_norm import FuseBatchNorm
 from onnxq.passes.fuse_gelu import FuseGelu
+from onnxq.passes.fuse_pad import FusePad
 from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
 from onnxq.passes.lower_constants import LowerConstants
@@ -24,6 +25,7 @@ __all__ = [
     "FreezeDefaults",
     "FuseBatchNorm",
     "FuseGelu",
+    "FusePad",
     "InlineFunctions",
     "InsertQDQ",
     "LowerConstants",
