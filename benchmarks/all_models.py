@@ -24,36 +24,38 @@ import onnxruntime
 from fetch_models import DEFAULT_CACHE
 from model_cache import manifest_entries
 
-COMMAND = (sys.executable, "-c", "from onnxq.cli import main; main()")
+COMMAND = (sys.executable, "-m", "onnxq")
 RESULTS = Path(__file__).resolve().parent / "results"
 
-# Where the report says what: the first path that exists counts.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "verdict": ("verdict", "status"),
-    "opset": ("output.opset", "after.opset"),
-    "nodes": ("output.nodes", "after.nodes"),
-    "sqnr": ("accuracy.sqnr", "measure.sqnr", "sqnr"),
-    "agreement": ("accuracy.agreement", "measure.agreement", "agreement"),
-    "size_ratio": ("size.ratio", "size_ratio"),
-    "speed": ("latency.ratio", "latency.speedup", "speedup"),
-    "speed_low": ("latency.low", "latency.interval.0"),
-    "speed_high": ("latency.high", "latency.interval.1"),
-    "integer": ("coverage.integer", "coverage.ratio", "integer_coverage"),
-    "remark": ("remark", "message", "reason"),
+# Where the report says what; * is the first entry.
+FIELDS: Mapping[str, str] = {
+    "success": "success",
+    "opset": "opset",
+    "sqnr": "fidelity.outputs.*.sqnr",
+    "agreement": "fidelity.outputs.*.agreement",
+    "accuracy_before": "accuracy.input.value",
+    "accuracy_after": "accuracy.output.value",
+    "size_ratio": "size.ratio",
+    "speed": "latency.speedups.1.value",
+    "speed_low": "latency.speedups.1.low",
+    "speed_high": "latency.speedups.1.high",
+    "planned": "placement.planned",
+    "integer": "placement.integer",
+    "macs": "macs.integer_share",
 }
 
 COLUMNS = (
     "model",
     "exit",
-    "verdict",
     "opset",
-    "nodes",
     "SQNR dB",
     "agreement",
+    "accuracy",
     "size",
     "speed",
-    "interval",
-    "integer",
+    "95 %",
+    "integer groups",
+    "integer MACs",
     "seconds",
     "peak MB",
     "remark",
@@ -73,7 +75,7 @@ class Outcome:
 
     def field(self, name: str) -> object:
         """Return what the report says under one of `FIELDS`, or None."""
-        return next(filter(_known, (look_up(self.report, path) for path in FIELDS[name])), None)
+        return look_up(self.report, FIELDS[name])
 
 
 def command(folder: Path, out: Path, report: Path, labels: object) -> list[str]:
@@ -104,7 +106,7 @@ def look_up(report: object, path: str) -> object:
     value = report
     for key in path.split("."):
         if isinstance(value, Mapping):
-            value = value.get(key)
+            value = next(iter(value.values()), None) if key == "*" else value.get(key)
         elif isinstance(value, Sequence) and not isinstance(value, str) and key.isdigit():
             value = value[int(key)] if int(key) < len(value) else None
         else:
@@ -142,23 +144,32 @@ def run(entry: Mapping[str, object], cache: Path, limit: float) -> Outcome:
 def row(outcome: Outcome) -> list[str]:
     """Return the cells of the table for one run, in the order of `COLUMNS`."""
     interval = [outcome.field(end) for end in ("speed_low", "speed_high")]
-    remark = outcome.field("remark") or (outcome.last_line if outcome.exit_code else "")
+    accuracy = [outcome.field(f"accuracy_{end}") for end in ("before", "after")]
+    groups = [outcome.field(name) for name in ("integer", "planned")]
     return [
         outcome.name,
         str(outcome.exit_code),
-        _text(outcome.field("verdict")),
         _text(outcome.field("opset")),
-        _text(outcome.field("nodes")),
         _text(outcome.field("sqnr")),
         _text(outcome.field("agreement")),
+        "" if None in accuracy else " → ".join(map(_text, accuracy)),
         _text(outcome.field("size_ratio")),
         _text(outcome.field("speed")),
         "" if None in interval else " to ".join(map(_text, interval)),
-        _text(outcome.field("integer")),
+        "" if None in groups else " of ".join(map(_text, groups)),
+        _text(outcome.field("macs")),
         _text(outcome.seconds),
         str(outcome.peak_megabytes),
-        str(remark).replace("|", "/").replace("\n", " ")[:160],
+        _remark(outcome).replace("|", "/").replace("\n", " ")[:160],
     ]
+
+
+def _remark(outcome: Outcome) -> str:
+    """The failed findings of the verdict, or the last line of an error."""
+    verdict = outcome.report.get("verdict", [])
+    found = verdict if isinstance(verdict, list) else []
+    failed = [str(f["text"]) for f in found if isinstance(f, dict) and f.get("passed") is False]
+    return "; ".join(failed) or (outcome.last_line if outcome.exit_code else "")
 
 
 def write(outcomes: Sequence[Outcome], results: Path) -> None:
@@ -166,6 +177,10 @@ def write(outcomes: Sequence[Outcome], results: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     lines = [
         "# onnxq on every fetched model",
+        "",
+        "`python benchmarks/fetch_models.py && python benchmarks/all_models.py`: the default "
+        "command on each, `onnxq quantize MODEL --calibration SAMPLES`, judged on held-out "
+        "samples. Exit 1 is a missed budget (slower than the input), said so by the command.",
         "",
         f"onnxruntime {onnxruntime.__version__}, {platform.machine()}, {os.cpu_count()} cores. "
         "Speed is the input's latency over the output's; size is the output's over the input's.",
@@ -204,10 +219,6 @@ def main() -> None:
             outcomes.append(run(entry, arguments.cache, arguments.limit))
             write(outcomes, arguments.results)
             print(_markdown(row(outcomes[-1])), flush=True)
-
-
-def _known(value: object) -> bool:
-    return value is not None
 
 
 def _text(value: object) -> str:

@@ -116,6 +116,8 @@ def _restore_documentation(before: onnx.ModelProto, after: onnx.ModelProto) -> N
     for value in (*after.graph.input, *after.graph.output):
         if value.name in declared:
             _complete(value, declared[value.name])
+            # The converter writes in the shapes that it inferred; callers know the declared ones.
+            value.type.CopyFrom(declared[value.name].type)
 
 
 _Documented = onnx.ModelProto | onnx.GraphProto | onnx.NodeProto | onnx.ValueInfoProto

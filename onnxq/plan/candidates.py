@@ -60,6 +60,9 @@ def _no_rule(node: Node, target: Target) -> str:
 
 
 def _unmet_requirement(node: Node, rule: Rule) -> str:
+    for name in rule.forbid:
+        if name in node.attrs:
+            return f"runs in integers only without the attribute {name}"
     for name, wanted in rule.require.items():
         value = node.attrs.get(name, rule.defaults.get(name))
         if value not in (wanted if isinstance(wanted, list) else [wanted]):

@@ -31,10 +31,12 @@ class _Rule(_Data):
         require: Attribute values the node must have; a list allows several. An attribute the
             node lacks counts as its ONNX default, given in `defaults`.
         defaults: ONNX's default of the attributes named in `require`.
+        forbid: Attributes the node must not have, since the engine's integer form has them not.
     """
 
     require: dict[str, AttributeValue | list[AttributeValue]] = {}
     defaults: dict[str, AttributeValue] = {}
+    forbid: list[str] = []
 
 
 class Compute(_Rule):

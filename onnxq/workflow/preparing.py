@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxq.engine import Feed
+from onnxq.errors import PreconditionError
 from onnxq.graph import Model
 from onnxq.passes import (
     DeduplicateConstants,
@@ -49,6 +50,17 @@ def prepare(model: Model, samples: Sequence[Feed] | None) -> RunResult:
 
 
 def upgrade(model: Model, opset: int, samples: Sequence[Feed] | None) -> RunResult:
-    """Raise the operator set of `model` in place, and tidy up what the conversion leaves."""
-    passes = (UpgradeOpset(opset), *_AFTER_CONVERSION)
-    return run(model, passes, samples=samples)
+    """Raise the operator set of `model` in place, and tidy up what the conversion leaves.
+
+    Raises:
+        PreconditionError: if the model cannot be converted, or computes something else then.
+    """
+    before = model.opset
+    outcome = run(model, (UpgradeOpset(opset), *_AFTER_CONVERSION), samples=samples)
+    if model.opset < opset:
+        raise PreconditionError(
+            f"cannot be converted from operator set {before} to {opset}",
+            why=f"the conversion was withdrawn: {outcome.reports[0].withdrawn}",
+            remedy=f"export the model with opset {opset} or later",
+        )
+    return outcome
