@@ -22,5 +22,5 @@ def json_schema() -> dict[str, Any]:
 class _Generator(GenerateJsonSchema):
     """Without titles that only repeat the key."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # overrides
+    def field_title_should_be_set(self, schema: Any) -> bool:  # overrides
         return False

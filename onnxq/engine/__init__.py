@@ -1,6 +1,7 @@
 """The engine that will run the model: ONNX Runtime, behind few functions."""
 
 from onnxq.engine.probe import made_up_feeds, with_outputs
+from onnxq.engine.processor import processor_flags
 from onnxq.engine.session import (
     ENGINE_ERRORS,
     Optimization,
@@ -24,6 +25,7 @@ __all__ = [
     "made_up_feeds",
     "open_session",
     "output_specs",
+    "processor_flags",
     "runner",
     "with_outputs",
 ]

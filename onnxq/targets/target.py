@@ -109,6 +109,18 @@ Rule: TypeAlias = Annotated[
 ]
 
 
+class Processor(_Data):
+    """What an x86 processor must have for the target's formats to be safe on it.
+
+    Attributes:
+        any_of: Flags of which it must have one.
+        otherwise: The target for processors that have none.
+    """
+
+    any_of: list[str]
+    otherwise: str
+
+
 class Target(_Data):
     """One engine on one kind of hardware.
 
@@ -120,6 +132,7 @@ class Target(_Data):
         weights: Default format of weights.
         bias: How biases are stored: `int32` with scale input × weight, or `float`.
         measurable: Whether the ONNX Runtime installed here is this engine.
+        processor: What an x86 processor must have, if there is such a condition.
         operators: The rule of each accelerated operator; the others stay float.
         never: Why an operator stays float, where there is more to say than that.
     """
@@ -131,5 +144,6 @@ class Target(_Data):
     weights: Storage
     bias: Literal["int32", "float"]
     measurable: bool = False
+    processor: Processor | None = None
     operators: dict[str, Rule]
     never: dict[str, str] = {}

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from onnxq.calibration import Ranges, Statistics, check_belongs, needs_histogram, open_feeds
+from onnxq.calibration import Feeds, Ranges, Statistics, check_belongs, needs_histogram, open_feeds
 from onnxq.config import Auto, Config
-from onnxq.engine import Feed, InputSpec, Run, input_specs, made_up_feeds, open_session, runner
+from onnxq.engine import (
+    Feed,
+    InputSpec,
+    Run,
+    input_specs,
+    made_up_feeds,
+    open_session,
+    processor_flags,
+    runner,
+)
 from onnxq.errors import UsageError
 from onnxq.graph import Model, Source, copy_model, load
 from onnxq.measure import (
@@ -31,7 +41,7 @@ from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
 from onnxq.workflow.preparing import prepare, upgrade
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.result import QuantizeResult, Sizes
-from onnxq.workflow.samples import Division
+from onnxq.workflow.samples import Division, Peeked
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.verifying import Placement, check_valid, read_placement, time_both
@@ -40,6 +50,7 @@ RANDOM_WARNING = (
     "calibrated with made-up inputs: size and speed are real, the accuracy is meaningless"
 )
 _MADE_UP = 16
+_JUDGING = 8
 
 
 def quantize(
@@ -69,13 +80,13 @@ def quantize(
     """
     job = _Job(load(source), config or Config(), Stages(progress), progress)
     with job.stages.stage("prepare"):
+        job.warn_of_processor()
         feeds = job.open_calibration(calibration, ranges)
-        job.prepare()
+        job.prepare(feeds.first)
     if ranges is None:
-        assert feeds is not None
         job.calibrate(feeds)
     else:
-        job.reuse(ranges)
+        job.reuse(ranges, feeds)
     with job.stages.stage("quantize"):
         job.insert()
     if verify:
@@ -110,6 +121,7 @@ class _Job:
     parity: float | None = None
     held: Sequence[Feed] = ()
     probes: Sequence[Feed] = ()
+    feeds: Feeds | None = None
     fidelity: Mapping[str, Fidelity] = field(default_factory=dict)
     judged_on: str = "not measured"
     accuracy: tuple[Accuracy, Accuracy] | None = None
@@ -124,15 +136,26 @@ class _Job:
         self.plan: Plan
         self.quantized: Model
 
-    def open_calibration(self, given: object, ranges: Ranges | None) -> Iterable[Feed] | None:
-        """The samples that calibrate, or None if ranges are given and samples are not."""
+    def warn_of_processor(self) -> None:
+        """Warn if this machine would compute something else than the target's engine."""
+        wanted, flags = self.target.processor, processor_flags()
+        if wanted is None or flags is None or flags & set(wanted.any_of):
+            return
+        self.warnings.append(
+            f"this processor has none of {', '.join(wanted.any_of)}: integer sums may saturate "
+            f"here; for machines like this one use the target {wanted.otherwise}"
+        )
+
+    def open_calibration(self, given: object, ranges: Ranges | None) -> Peeked:
+        """The samples that calibrate; none if ranges are given and samples are not."""
         settings = self.config.calibration
         source = settings.data if given is None else given
         if settings.random:
             self.warnings.append(RANDOM_WARNING)
-            return made_up_feeds(self.specs, _MADE_UP, seed=self.config.seed)
+            count = min(settings.samples, _MADE_UP)
+            return Peeked(made_up_feeds(self.specs, count, seed=self.config.seed))
         if source is None and ranges is not None:
-            return None
+            return Peeked(())
         if source is None:
             raise UsageError(
                 "no calibration data",
@@ -140,17 +163,23 @@ class _Job:
                 remedy="give --calibration PATH, or calibration.data in the configuration; "
                 "--random makes inputs up, to look at speed and size only",
             )
-        return open_feeds(
+        feeds = open_feeds(
             source,
             self.specs,
             preprocessing=settings.preprocessing,
             samples=settings.samples,
         )
+        self.feeds = feeds
+        return Peeked(feeds)
 
-    def prepare(self) -> None:
-        """Simplify a copy of the model exactly, plan it, and raise its operator set."""
+    def prepare(self, sample: Feed | None) -> None:
+        """Simplify a copy of the model exactly, plan it, and raise its operator set.
+
+        Outputs before and after are compared on a real sample if there is one.
+        """
         self.model = copy_model(self.original)
-        compared = made_up_feeds(self.specs, 1, seed=self.config.seed)
+        made_up = made_up_feeds(self.specs, 1, seed=self.config.seed)
+        compared = made_up if sample is None else [sample]
         self._note(prepare(self.model, compared))
         self.plan = make_plan(self.model, self.target, self.config)
         if self.plan.opset > self.model.opset:
@@ -164,7 +193,7 @@ class _Job:
         if outcome.parity is not None:
             self.parity = max(self.parity or 0.0, outcome.parity)
 
-    def calibrate(self, feeds: Iterable[Feed]) -> None:
+    def calibrate(self, feeds: Peeked) -> None:
         """Observe the plan's activations and choose their ranges."""
         method = self.config.calibration.method
         histogram = isinstance(method, Auto) or needs_histogram(method)
@@ -188,9 +217,9 @@ class _Job:
                 method,
                 self.config.weights.search,
                 self.probes,
-                getattr(feeds, "description", "made-up inputs"),
+                self.feeds.description if self.feeds else "made-up inputs",
             )
-        self.warnings.extend(str(note) for note in getattr(feeds, "notes", ()))
+        self.warnings.extend(self.feeds.notes if self.feeds else ())
 
     def _plan_around_gaps(self, statistics: Statistics) -> None:
         """Plan again without the tensors whose range calibration could not tell."""
@@ -203,8 +232,9 @@ class _Job:
             self.warnings.extend(f"'{name}' stays float: {why}" for name, why in found.items())
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
 
-    def reuse(self, ranges: Ranges) -> None:
+    def reuse(self, ranges: Ranges, feeds: Iterable[Feed]) -> None:
         """Take ranges of an earlier run, after checking that they belong to this model."""
+        self.probes = list(islice(feeds, _JUDGING))
         gaps = dict.fromkeys(ranges.unobserved, "calibration saw no value of it")
         if gaps:
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)

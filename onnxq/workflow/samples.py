@@ -12,6 +12,27 @@ _HELD_SAMPLES, _HELD_BYTES = 32, 128 * 2**20
 _PROBE_SAMPLES, _PROBE_BYTES = 8, 32 * 2**20
 
 
+class Peeked:
+    """A stream of samples whose first one was looked at; it is read once more from the start.
+
+    Attributes:
+        first: The first sample; None if there is none.
+    """
+
+    def __init__(self, feeds: Iterable[Feed]) -> None:
+        self._feeds = feeds
+        self._rest = iter(feeds)
+        self.first = next(self._rest, None)
+
+    def __iter__(self) -> Iterator[Feed]:
+        if self.first is not None:
+            yield self.first
+        yield from self._rest
+
+    def __len__(self) -> int:
+        return len(self._feeds)  # type: ignore[arg-type]  # TypeError where it has no length
+
+
 @dataclass
 class Division:
     """Passes samples on to calibration, and keeps a bounded number of others aside.

@@ -33,7 +33,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return _environment(tmp_path)
 
 
-def _run(command: list[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str | Path], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -76,9 +78,7 @@ def test_ci_script_passes_and_fails_with_the_budget(
     for name in ("calibration.npz", "test.npz"):
         text = text.replace(name, str(digits / name))
     strict.write_text(text)
-    missed = _run(
-        ["bash", script, digits / "model.onnx", strict, tmp_path / "missed"], environment
-    )
+    missed = _run(["bash", script, digits / "model.onnx", strict, tmp_path / "missed"], environment)
     assert missed.returncode == 1, missed.stderr
     assert "FAILED: accuracy" in missed.stdout
     assert not (tmp_path / "missed" / "model.int8.onnx").exists()
