@@ -12,6 +12,10 @@ from onnxq.measure import Accuracy, Fidelity, Speedup
 from onnxq.workflow.choosing import mean_sqnr
 
 
+NOISE_LIMIT = 10.0
+"""SQNR in dB below which an unlabelled result is not called a success."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the verdict.
@@ -66,7 +70,7 @@ def _quality(
     fidelity: Mapping[str, Fidelity],
 ) -> Finding | None:
     if budget.max_drop is None and budget.minimum is None:
-        return None
+        return None if accuracy else _noise(fidelity)
     name = budget.metric or ("accuracy" if accuracy else "sqnr")
     before, after = _metric(name, accuracy, fidelity)
     if after is None:
@@ -86,6 +90,19 @@ def _quality(
         text = f"{name} is {after:.4g}; the budget asks for {budget.minimum:g}"
         return Finding(name, passed=False, text=text)
     return Finding(name, passed=True, text=f"{name} is {after:.4g}, within the budget")
+
+
+def _noise(fidelity: Mapping[str, Fidelity]) -> Finding | None:
+    """Without labels and limits, an output that is mostly noise is still no success."""
+    known = {name: f.sqnr for name, f in fidelity.items() if f.sqnr is not None}
+    worst = min(known, key=lambda name: known[name], default=None)
+    if worst is None or known[worst] >= NOISE_LIMIT:
+        return None
+    text = (
+        f"output '{worst}' keeps an SQNR of {known[worst]:.1f} dB; below {NOISE_LIMIT:g} dB errors "
+        "are a third of the signal. Judge by labels, or set budget.minimum if it is good enough"
+    )
+    return Finding("sqnr", passed=False, text=text)
 
 
 def _metric(

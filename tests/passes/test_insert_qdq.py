@@ -182,7 +182,9 @@ def image_to_image(body: str, weights: Mapping[str, object], integer: str) -> Pa
 PATTERNS = {
     "conv": image_to_image(f"{C1} {conv2('c2', 't', 'y')}", CONV2, "c1 c2"),
     "conv-relu": image_to_image(f"{C1} [r] y = Relu(t)", CONV, "c1"),
-    "conv-relu-conv": image_to_image(f"{C1} [r] u = Relu(t) {conv2('c2', 'u', 'y')}", CONV2, "c1 c2"),
+    "conv-relu-conv": image_to_image(
+        f"{C1} [r] u = Relu(t) {conv2('c2', 'u', 'y')}", CONV2, "c1 c2"
+    ),
     "conv-clip": image_to_image(f"{C1} [r] y = Clip(t, zero, six)", {**CONV, **SIX}, "c1"),
     "conv-clip-pool": image_to_image(
         f"{C1} [r] u = Clip(t, zero, six)"
@@ -316,7 +318,9 @@ PATTERNS = {
         "c1 c2",
     ),
     "input-read-twice": image_to_image(
-        f"{C1} {conv2('c2', 'x', 'u')} [a] v = Add(t, u) {conv2('c3', 'v', 'y')}", CONV2, "c1 c2 a c3"
+        f"{C1} {conv2('c2', 'x', 'u')} [a] v = Add(t, u) {conv2('c3', 'v', 'y')}",
+        CONV2,
+        "c1 c2 a c3",
     ),
     "same-tensor-twice": image_to_image(
         f"{C1} [a] u = Add(t, t) {conv2('c2', 'u', 'y')}", CONV2, "c1 a c2"
