@@ -11,7 +11,6 @@ from onnxq.config import Budget
 from onnxq.measure import Accuracy, Fidelity, Speedup
 from onnxq.workflow.choosing import mean_sqnr
 
-
 NOISE_LIMIT = 10.0
 """SQNR in dB below which an unlabelled result is not called a success."""
 

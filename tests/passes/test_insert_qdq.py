@@ -17,7 +17,7 @@ from onnxq.config import Config
 from onnxq.graph import copy_model, load
 from onnxq.measure import RunsInInteger, fused_groups, planned_tensors, read_optimized
 from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes
-from onnxq.plan import Bias, Integer, Plan, make_plan
+from onnxq.plan import Plan, make_plan
 from onnxq.quant import QParams
 from onnxq.targets import load_target
 
