@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,14 +24,12 @@ def activation_parameters(plan: Plan, ranges: Mapping[str, Interval]) -> dict[st
         ranges: (low, high) by tensor name; every activation of the plan must have one.
     """
     cut = {name: _cut(ranges[name], a) for name, a in plan.activations.items()}
-    for names in plan.ties.values():
-        low = min(cut[name][0] for name in names)
-        high = max(cut[name][1] for name in names)
-        cut.update((name, (low, high)) for name in names)
-    return {
-        name: _within_bounds(choose_qparams(a.scheme, *cut[name]), a)
-        for name, a in plan.activations.items()
-    }
+    alone = [[name] for name, a in plan.activations.items() if a.tie is None]
+    found: dict[str, QParams] = {}
+    for names in (*alone, *plan.ties.values()):
+        shared = _shared([cut[name] for name in names], [plan.activations[name] for name in names])
+        found.update(dict.fromkeys(names, shared))
+    return {name: found[name] for name in plan.activations}
 
 
 def _cut(interval: Interval, activation: Activation) -> Interval:
@@ -43,18 +41,31 @@ def _cut(interval: Interval, activation: Activation) -> Interval:
     return low, high
 
 
-def _within_bounds(parameters: QParams, activation: Activation) -> QParams:
-    """Shave the last bit of a scale whose outermost code would pass a bound.
+def _shared(intervals: Sequence[Interval], activations: Sequence[Activation]) -> QParams:
+    """The parameters of tensors that have one scale."""
+    low = min(interval[0] for interval in intervals)
+    high = max(interval[1] for interval in intervals)
+    parameters = choose_qparams(activations[0].scheme, low, high)
+    # A bound that the others of the tie pass anyway cannot be kept.
+    ends = [a.high for a in activations if a.high is not None and high <= a.high]
+    ends += [a.low for a in activations if a.low is not None and low >= a.low]
+    return _within(parameters, [end for end in ends if end])
 
-    An engine drops a Clip only if no code decodes beyond it; rounding the scale to float32
-    can push the highest code over by one unit in the last place.
+
+def _within(parameters: QParams, ends: Sequence[float]) -> QParams:
+    """Lower a scale until its outermost codes do not pass the ends.
+
+    An engine drops a Clip only if no code decodes beyond it; rounding the zero point, or the
+    scale to float32, can push the outermost code over.
     """
     scheme: Scheme = parameters.scheme
-    scale = np.float32(parameters.scale)
-    zero = int(parameters.zero_point)
-    for bound, code in ((activation.high, scheme.maximum), (activation.low, scheme.minimum)):
-        if bound is None or scheme.symmetric:
-            continue
-        while abs(np.float32(code - zero) * scale) > abs(np.float32(bound)) > 0:
+    if scheme.symmetric or scheme.power_of_two:
+        return parameters
+    scale, zero = np.float32(parameters.scale), int(parameters.zero_point)
+    for end in ends:
+        steps = np.float32(abs((scheme.maximum if end > 0 else scheme.minimum) - zero))
+        if steps:
+            scale = min(scale, np.float32(abs(end)) / steps)
+        while steps * scale > np.float32(abs(end)):
             scale = np.nextafter(scale, np.float32(0))
     return replace(parameters, scale=np.asarray(scale))

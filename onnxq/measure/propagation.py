@@ -134,7 +134,7 @@ class Scope:
             )
         except onnx.defs.SchemaError:
             return
-        except InferenceError as error:
+        except (InferenceError, onnx.checker.ValidationError) as error:
             self.notes.append(f"{describe(node)}: {str(error).strip().splitlines()[0]}")
             return
         self.types.update({name: kind for name, kind in found.items() if name})

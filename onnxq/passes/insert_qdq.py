@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxq.graph import (
     Constant,
@@ -26,7 +27,7 @@ from onnxq.graph import (
     take_output,
 )
 from onnxq.passes.events import Applied, Event
-from onnxq.plan import Activation, Bias, Integer, Operand, Plan, Rows, Use, Weight
+from onnxq.plan import WEIGHTS_ONLY, Activation, Bias, Integer, Operand, Plan, Rows, Use, Weight
 from onnxq.quant import (
     PerBlock,
     PerChannel,
@@ -37,6 +38,8 @@ from onnxq.quant import (
     quantize,
     quantize_bias,
 )
+
+_BYTE = 8
 
 
 @dataclass(frozen=True)
@@ -205,28 +208,31 @@ class _Work:
             replace_uses(tensor, result, list(readers))
         codes: Tensor = Variable(self.model.new_name(f"{name}_quantized"))
         scale, zero_point = self._pair(name, parameters)
+        narrow, as_bytes = _restricted(parameters), parameters.scheme.qtype.stored.bits == _BYTE
+        if narrow and not as_bytes:
+            raw = self._clip(name, raw, *_value_bounds(parameters))
         self._add("QuantizeLinear", name, [raw, scale, zero_point], codes, parameters)
-        if _restricted(parameters):
-            codes = self._clip(name, codes, parameters)
+        if narrow and as_bytes:
+            codes = self._clip(name, codes, *_code_bounds(parameters))
         self._add("DequantizeLinear", name, [codes, scale, zero_point], result, parameters)
         return Applied(name, f"passes through {parameters.scheme.qtype.storage}")
 
     def _integer_readers(self, tensor: Tensor) -> list[Node]:
-        return [n for n in tensor.outputs if isinstance(self.plan.nodes.get(n.name), Integer)]
+        return [n for n in tensor.outputs if self._reads_codes(n)]
 
-    def _clip(self, name: str, codes: Tensor, parameters: QParams) -> Variable:
+    def _reads_codes(self, node: Node) -> bool:
+        decision = self.plan.nodes.get(node.name)
+        return isinstance(decision, Integer) and decision.role != WEIGHTS_ONLY
+
+    def _clip(self, name: str, tensor: Tensor, low: NDArray[Any], high: NDArray[Any]) -> Variable:
         """Keep codes within a width that ONNX has no type for (6 bits in int8, say)."""
-        scheme = parameters.scheme
         bounds = [
-            constant(
-                self.model.new_name(f"{name}_{end}_code"),
-                np.asarray(code, scheme.qtype.storage),
-            )
-            for end, code in (("lowest", scheme.minimum), ("highest", scheme.maximum))
+            constant(self.model.new_name(f"{name}_{end}"), bound)
+            for end, bound in (("lowest", low), ("highest", high))
         ]
         output = Variable(self.model.new_name(f"{name}_clipped"))
         name = self.model.new_name(f"{name}_Clip")
-        self.new_nodes.append(Node("Clip", name, [codes, *bounds], [output]))
+        self.new_nodes.append(Node("Clip", name, [tensor, *bounds], [output]))
         return output
 
 
@@ -243,6 +249,17 @@ def _axis_attributes(parameters: QParams) -> dict[str, Any]:
 def _restricted(parameters: QParams) -> bool:
     """Whether the codes allowed are fewer than the storage type holds."""
     scheme = parameters.scheme
+    return scheme.qtype != scheme.qtype.stored or scheme.narrow_range
+
+
+def _code_bounds(parameters: QParams) -> tuple[NDArray[Any], NDArray[Any]]:
+    scheme = parameters.scheme
     storage = scheme.qtype.storage
-    bits = 4 if storage.itemsize == 1 and storage.name.endswith("int4") else storage.itemsize * 8
-    return scheme.qtype.bits != bits or scheme.narrow_range
+    return np.asarray(scheme.minimum, storage), np.asarray(scheme.maximum, storage)
+
+
+def _value_bounds(parameters: QParams) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The values of the outermost codes: engines clip floats and bytes, but no other integers."""
+    scheme, zero = parameters.scheme, int(parameters.zero_point)
+    low, high = scheme.minimum - zero, scheme.maximum - zero
+    return np.asarray(low * parameters.scale), np.asarray(high * parameters.scale)

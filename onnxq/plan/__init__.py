@@ -1,6 +1,7 @@
 """(graph, target, configuration) → Plan: what becomes of every tensor, and why."""
 
 from onnxq.plan.decisions import (
+    WEIGHTS_ONLY,
     Absorbed,
     Activation,
     Bias,
@@ -16,6 +17,7 @@ from onnxq.plan.decisions import (
 from onnxq.plan.planning import make_plan
 
 __all__ = [
+    "WEIGHTS_ONLY",
     "Absorbed",
     "Activation",
     "Bias",

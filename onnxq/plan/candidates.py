@@ -8,13 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxq.graph import Constant, Node, Tensor, TensorType, bound_constant, read
-from onnxq.plan.settings import NodeSettings
+from onnxq.plan.settings import Blocks, NodeSettings
 from onnxq.targets import Arithmetic, Compute, Rule, SameScale, Table, Target
+
+_LARGEST_ORDINARY = 2.0**100
+"""Constants from here on stand for minus infinity in masks; no scale fits them and the rest."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A node that fits its target's rule; `data` are the indices of its data inputs."""
+    """A node that fits its target's rule.
+
+    Attributes:
+        node: The node.
+        rule: The rule.
+        data: Indices of the inputs that are quantized. Without any only its weight or table
+            is stored in integers: it computes in float.
+    """
 
     node: Node
     rule: Rule
@@ -28,6 +38,7 @@ class Context:
     target: Target
     types: Mapping[str, TensorType]
     settings: Mapping[str, NodeSettings]
+    base: NodeSettings
     unavailable: Mapping[str, str]
     """Tensors that must stay float (no data seen, no usable range), with the reason."""
 
@@ -50,7 +61,8 @@ def examine(node: Node, context: Context) -> Candidate | str:
     if sum(bool(t.name) for t in node.outputs) > 1 and not _many_outputs(rule):
         return "its second output is used"
     data = _data_inputs(node, rule)
-    return _not_float32(node, data, context) or Candidate(node, rule, data)
+    fault = _constant_data_fault(node, rule, data) or _not_float32(node, data, context)
+    return fault or Candidate(node, rule, data)
 
 
 def _no_rule(node: Node, target: Target) -> str:
@@ -82,6 +94,23 @@ def _data_inputs(node: Node, rule: Rule) -> tuple[int, ...]:
     return (0,)
 
 
+def _constant_data_fault(node: Node, rule: Rule, data: tuple[int, ...]) -> str:
+    """Why a constant among the data inputs cannot be stored in integers, or nothing."""
+    for tensor in (node.inputs[i] for i in data):
+        if not isinstance(tensor, Constant):
+            continue
+        if isinstance(rule, SameScale):
+            return f"its input '{tensor.name}' is a constant"
+        if isinstance(rule, Arithmetic) and rule.scales == "tied":
+            return f"its input '{tensor.name}' is a constant, which cannot share a scale"
+        fault = constant_fault(tensor, "operand")
+        if fault:
+            return fault
+        if tensor.size and np.abs(read(tensor)).max() >= _LARGEST_ORDINARY:
+            return f"its operand '{tensor.name}' holds values near the largest float"
+    return ""
+
+
 def _not_float32(node: Node, data: tuple[int, ...], context: Context) -> str:
     """Why a data input or the output cannot be quantized, or nothing."""
     for tensor in (*(node.inputs[i] for i in data), *node.outputs[:1]):
@@ -103,7 +132,7 @@ def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
     if len(node.inputs) <= rule.weight:
         return f"has no input {rule.weight}"
     weight = bound_constant(node.inputs[rule.weight])
-    fault = weight_fault(node.inputs[rule.weight])
+    fault = constant_fault(node.inputs[rule.weight], "weight")
     if fault or weight is None:
         return fault
     if isinstance(node.inputs[0], Constant):
@@ -112,23 +141,26 @@ def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
         return f"its weight '{weight.name}' has rank {len(weight.stored.shape)}"
     if node.op == "MatMul" and len(weight.stored.shape) != 2:
         return "its weight is batched; the engine takes a matrix"
+    grain = context.settings[node.name].weights.grain
+    if rule.granularity == "block" and isinstance(grain, Blocks):
+        return Candidate(node, rule, ())
     return _not_float32(node, (0, rule.weight), context) or Candidate(node, rule, (0,))
 
 
-def weight_fault(tensor: Tensor) -> str:
-    """Why a weight cannot be stored in integers, or nothing."""
+def constant_fault(tensor: Tensor, what: str) -> str:
+    """Why a constant that a node reads as its `what` cannot be stored in integers, or nothing."""
     if not isinstance(tensor, Constant):
-        return f"its weight '{tensor.name}' is computed at run time"
+        return f"its {what} '{tensor.name}' is computed at run time"
     if tensor.overridable:
-        return f"its weight '{tensor.name}' is a graph input and may change at run time"
+        return f"its {what} '{tensor.name}' is a graph input and may change at run time"
     if tensor.stored.dtype != np.float32:
         return (
-            f"its weight '{tensor.name}' is {tensor.stored.dtype.name}; only float32 is quantized"
+            f"its {what} '{tensor.name}' is {tensor.stored.dtype.name}; only float32 is quantized"
         )
     if tensor.size == 0:
-        return f"its weight '{tensor.name}' is empty"
+        return f"its {what} '{tensor.name}' is empty"
     if not np.isfinite(read(tensor)).all():
-        return f"its weight '{tensor.name}' contains NaN or infinity"
+        return f"its {what} '{tensor.name}' contains NaN or infinity"
     return ""
 
 
@@ -138,5 +170,4 @@ def _table(node: Node, rule: Table) -> Candidate | str:
         return "looks up a tensor that is computed at run time; only constant tables are stored"
     if len(table.stored.shape) != 2 or int(node.attrs.get("axis", 0)) != 0:
         return "is not a look-up of rows in a matrix"
-    fault = weight_fault(table)
-    return fault.replace("weight", "table") or Candidate(node, rule, ())
+    return constant_fault(table, "table") or Candidate(node, rule, ())

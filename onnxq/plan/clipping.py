@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from onnxq.graph import Constant, Node, read
-from onnxq.quant import QType, Scheme
+from onnxq.quant import Scheme
 
 Bounds: TypeAlias = tuple[float | None, float | None]
 
@@ -46,9 +46,9 @@ def overshoot(scheme: Scheme, bounds: Bounds) -> str:
     An engine drops a Relu or Clip only if no code of the stored type lies beyond its bounds.
     """
     low, high = bounds
-    stored = QType(
-        max(4, 8 * (scheme.qtype.bits > 4), 16 * (scheme.qtype.bits > 8)), scheme.qtype.signed
-    )
+    if low is None and high is None:
+        return ""
+    stored = scheme.qtype.stored
     if scheme.symmetric:
         return "codes that are symmetric around zero reach beyond its bounds"
     if low is not None and scheme.minimum != stored.minimum:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
-from onnxq.errors import DataError
+from onnxq.errors import DataError, UsageError
 from onnxq.quant import Scheme
 
 VERSION = 1
+
+WEIGHTS_ONLY = "weights-only"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Integer:
     """The node runs in integers.
 
     Attributes:
-        role: Its role in the target file.
+        role: Its role in the target file, or `weights-only` where only its weight is stored in
+            integers and the engine reads and writes float data.
         output: The tensor in which its group ends.
         group: Nodes after it that the engine absorbs into it (bias Add, Relu, Clip).
     """
@@ -164,7 +167,7 @@ class Plan:
         """
         try:
             return _plan_from(data)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise DataError(
                 "is not a plan of this version of onnxq",
                 why=f"{type(error).__name__}: {error}",
@@ -194,8 +197,8 @@ def _plan_from(data: Mapping[str, object]) -> Plan:
     nodes, activations, operands = data["nodes"], data["activations"], data["operands"]
     if data["version"] != VERSION or not isinstance(nodes, dict):
         raise KeyError(f"version {data['version']}")
-    assert isinstance(activations, dict)
-    assert isinstance(operands, list)
+    if not isinstance(activations, dict) or not isinstance(operands, list):
+        raise TypeError("activations or operands are of the wrong type")
     return Plan(
         target=str(data["target"]),
         model=str(data["model"]),

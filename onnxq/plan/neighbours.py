@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer, read
-from onnxq.plan.candidates import Candidate
-from onnxq.targets import Absorbed, Arithmetic, Compute, SameScale, Table
+from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer
+from onnxq.plan.candidates import Candidate, Context
+from onnxq.plan.clipping import clipping, overshoot
+from onnxq.plan.settings import activation_format
+from onnxq.quant import PerTensor
+from onnxq.targets import Absorbed as AbsorbedRule
+from onnxq.targets import Arithmetic, Compute, SameScale, Table
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Group:
         outputs: The tensors in which the group ends.
         low: Where a Relu or Clip in the tail cuts the range off below.
         high: Likewise above.
+        refusals: Why a node behind it is not absorbed, by name.
     """
 
     head: Candidate
@@ -37,6 +42,17 @@ class Group:
     outputs: tuple[Tensor, ...]
     low: float | None
     high: float | None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All its nodes, in order."""
+        return self.head.node, *self.tail
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether it computes on integers; else only its weight or table is stored in them."""
+        return bool(self.head.data)
 
     @property
     def data(self) -> list[Tensor]:
@@ -44,33 +60,53 @@ class Group:
         return [self.head.node.inputs[i] for i in self.head.data]
 
 
-def build_group(model: Model, head: Candidate, absorbable: Mapping[str, Candidate]) -> Group:
+def build_group(
+    model: Model, head: Candidate, absorbable: Mapping[str, Candidate], context: Context
+) -> Group:
     """Follow the head's output through what the engine absorbs."""
-    node, tail, bias = head.node, [], None
-    low: float | None = None
-    high: float | None = None
-    end: Tensor = node.outputs[0]
-    reader = only_reader(model, end)
-    if isinstance(head.rule, Compute) and head.rule.bias_add and _adds_vector(reader, end):
-        assert reader is not None
-        tail, bias, end = [reader], reader, reader.outputs[0]
-        reader = only_reader(model, end)
+    node = head.node
+    reader = only_reader(model, node.outputs[0])
+    bias = reader if _adds_bias(head, reader, context) else None
+    tail = (bias,) if bias is not None else ()
+    if bias is not None:
+        reader = only_reader(model, bias.outputs[0])
     clip = absorbable.get(reader.name) if reader is not None else None
-    if clip is not None and isinstance(clip.rule, Absorbed) and node.op in clip.rule.into:
-        bounds = clipping(clip.node)
-        if bounds is not None and not isinstance(head.rule, SameScale):
-            low, high = bounds
-            tail, end = [*tail, clip.node], clip.node.outputs[0]
-    outputs = node.outputs if not tail else [end]
-    return Group(head, tuple(tail), bias, tuple(t for t in outputs if t.name), low, high)
+    group = Group(head, tail, bias, _ends((node, *tail)), None, None)
+    if clip is None or not isinstance(clip.rule, AbsorbedRule) or node.op not in clip.rule.into:
+        return group
+    return _with_clip(group, clip.node, clip.rule, context)
 
 
-def _adds_vector(reader: Node | None, tensor: Tensor) -> bool:
+def _with_clip(group: Group, clip: Node, rule: AbsorbedRule, context: Context) -> Group:
+    """The group with a Relu or Clip at its end, or with the reason why it stays outside."""
+    nodes = (*group.nodes, clip)
+    bounds = clipping(clip)
+    refusal = "its bounds are unknown or exclude zero"
+    if bounds is not None:
+        scheme = activation_format(nodes, context.settings, context.base).scheme(PerTensor())
+        refusal = "" if rule.range == "any" else overshoot(scheme, bounds)
+    if bounds is None or refusal:
+        return replace(group, refusals={clip.name: refusal})
+    return replace(group, tail=nodes[1:], outputs=_ends((clip,)), low=bounds[0], high=bounds[1])
+
+
+def _ends(nodes: tuple[Node, ...]) -> tuple[Tensor, ...]:
+    return tuple(t for t in nodes[-1].outputs if t.name)
+
+
+def _adds_bias(head: Candidate, reader: Node | None, context: Context) -> bool:
     """Whether a node adds a constant vector along the last axis, as a bias does."""
+    if not isinstance(head.rule, Compute) or not head.rule.bias_add:
+        return False
     if reader is None or reader.op != "Add" or not reader.standard:
         return False
-    other = reader.inputs[1] if reader.inputs[0] is tensor else reader.inputs[0]
-    return is_vector(other)
+    if context.settings[reader.name].keep_float:
+        return False
+    other = reader.inputs[reader.inputs[0] is head.node.outputs[0]]
+    weight = head.node.inputs[head.rule.weight]
+    return (
+        is_vector(other) and isinstance(weight, Constant) and other.size == weight.stored.shape[-1]
+    )
 
 
 def is_vector(tensor: Tensor) -> bool:
@@ -78,33 +114,6 @@ def is_vector(tensor: Tensor) -> bool:
     if not isinstance(tensor, Constant) or tensor.overridable or not tensor.stored.shape:
         return False
     return tensor.size == tensor.stored.shape[-1] and tensor.stored.dtype == np.float32
-
-
-def clipping(node: Node) -> tuple[float | None, float | None] | None:
-    """The bounds of Relu or Clip; None if they are unknown or exclude zero."""
-    if node.op == "Relu":
-        return 0.0, None
-    bounds = [_bound(node, 1, "min"), _bound(node, 2, "max")]
-    if "unknown" in bounds:
-        return None
-    low, high = (None if bound is None else float(bound) for bound in bounds)
-    if (low is not None and low > 0) or (high is not None and high <= 0):
-        return None
-    return low, high
-
-
-def _bound(node: Node, index: int, attribute: str) -> float | str | None:
-    """A bound of Clip: an attribute before opset 11, an input since."""
-    if attribute in node.attrs:
-        value = float(node.attrs[attribute])
-        return value if abs(value) < 3e38 else None
-    if len(node.inputs) <= index or not node.inputs[index].name:
-        return None
-    tensor = node.inputs[index]
-    if not isinstance(tensor, Constant) or tensor.overridable or tensor.size != 1:
-        return "unknown"
-    value = float(read(tensor).reshape(-1)[0])
-    return value if abs(value) < 3e38 else None
 
 
 def choose_groups(groups: Sequence[Group]) -> tuple[list[Group], dict[str, str]]:
@@ -132,6 +141,9 @@ def choose_groups(groups: Sequence[Group]) -> tuple[list[Group], dict[str, str]]
             if id(neighbour) not in waiting and not _stands_alone(neighbour):
                 waiting.add(id(neighbour))
                 queue.append(neighbour)
+    for group in groups:
+        if not group.reads_codes and isinstance(group.head.rule, Compute):
+            state.strike_beside_codes(group)
     return [g for g in groups if id(g) in state.alive], state.reasons
 
 
@@ -150,28 +162,32 @@ class _State:
         self.reasons: dict[str, str] = {}
         self.writer: dict[int, Group] = {}
         self.readers: dict[int, list[Group]] = {}
+        self.alive_readers: dict[int, int] = {}
+        self.read_by_weighted: set[int] = set()
         for group in groups:
             self.alive.add(id(group))
             self.writer.update((id(t), group) for t in group.outputs)
             for tensor in group.data:
                 self.readers.setdefault(id(tensor), []).append(group)
+                self.alive_readers[id(tensor)] = self.alive_readers.get(id(tensor), 0) + 1
+                if isinstance(group.head.rule, Compute):
+                    self.read_by_weighted.add(id(tensor))
 
     def written(self, tensor: Tensor) -> bool:
         """Whether an integer group computes the tensor."""
         group = self.writer.get(id(tensor))
-        # Rows of a table come out dequantized: they are float to whoever reads them.
-        return group is not None and id(group) in self.alive and _yields_codes(group)
+        return group is not None and id(group) in self.alive and group.reads_codes
 
     def read_by_compute(self, tensor: Tensor) -> bool:
-        """Whether a weighted integer group reads the tensor, so that it is quantized anyway."""
-        return any(
-            id(g) in self.alive and isinstance(g.head.rule, Compute)
-            for g in self.readers.get(id(tensor), ())
-        )
+        """Whether a weighted integer group reads the tensor, so that it is quantized anyway.
+
+        Such groups stand alone: none of them is ever struck out.
+        """
+        return id(tensor) in self.read_by_weighted
 
     def read(self, tensor: Tensor) -> bool:
         """Whether any integer group reads the tensor."""
-        return any(id(g) in self.alive for g in self.readers.get(id(tensor), ()))
+        return self.alive_readers.get(id(tensor), 0) > 0
 
     def lacks(self, group: Group) -> str:
         """What an element-wise or data-moving group lacks to pay off, or nothing."""
@@ -188,18 +204,44 @@ class _State:
     def strike(self, group: Group, reason: str) -> None:
         """Let a group stay float."""
         self.alive.discard(id(group))
+        for tensor in group.data:
+            self.alive_readers[id(tensor)] -= 1
         self.reasons[group.head.node.name] = reason
+
+    def strike_beside_codes(self, group: Group) -> None:
+        """Let a group with weights in blocks stay float if what it reads or writes is quantized.
+
+        Engines take such weights between float tensors only; ONNX Runtime
+        fails or computes in float beside others. Nobody's case depends on such a group.
+        """
+        for tensor in (group.head.node.inputs[0], *group.outputs):
+            if self.is_codes(tensor):
+                reason = f"has its weight in blocks, but '{tensor.name}' is quantized for others"
+                self.strike(group, reason)
+                return
+
+    def is_codes(self, tensor: Tensor) -> bool:
+        """Whether all readers get a tensor dequantized, since an integer group wants its codes."""
+        writer = self.writer.get(id(tensor))
+        if writer is None or id(writer) not in self.alive:
+            return False
+        from_table = isinstance(writer.head.rule, Table)
+        return from_table or writes_codes(writer) or self.read(tensor)
 
     def neighbours(self, group: Group) -> list[Group]:
         """Groups whose case depends on this one."""
         found = [self.writer[id(t)] for t in group.data if id(t) in self.writer]
-        for tensor in (*group.outputs, *group.data):
+        for tensor in group.outputs:
             found.extend(self.readers.get(id(tensor), ()))
         return found
 
 
-def _yields_codes(group: Group) -> bool:
-    return not isinstance(group.head.rule, Table)
+def writes_codes(group: Group) -> bool:
+    """Whether the outputs of an integer group are quantized even if nobody asks for it."""
+    rule = group.head.rule
+    if isinstance(rule, Compute | Arithmetic):
+        return rule.output == "required" and group.reads_codes
+    return isinstance(rule, SameScale)
 
 
 def fused_branch(node: Node, writers: Mapping[int, Group]) -> int | None:

@@ -27,6 +27,6 @@ def _schemes(plan: Plan) -> Iterator[Scheme]:
 def _opset_of(scheme: Scheme) -> int:
     if isinstance(scheme.granularity, PerBlock) or scheme.qtype.storage.itemsize == 2:
         return _WIDE_TYPES_AND_BLOCKS
-    if scheme.qtype.bits <= 4:
+    if scheme.qtype.stored_bits == 4:
         return _WIDE_TYPES_AND_BLOCKS
     return _PER_CHANNEL if isinstance(scheme.granularity, PerChannel) else _PER_TENSOR

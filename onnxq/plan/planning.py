@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from onnxq.config import Config
 from onnxq.graph import Constant, Model, Node, Tensor, Variable, infer_types
 from onnxq.plan.candidates import Candidate, Context, examine
 from onnxq.plan.decisions import (
+    WEIGHTS_ONLY,
     Absorbed,
     Activation,
-    Bias,
     Float,
     Integer,
     NodeDecision,
-    Operand,
     Plan,
-    Rows,
-    Use,
-    Weight,
 )
-from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch, is_vector
+from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch, writes_codes
+from onnxq.plan.operands import operands_of
 from onnxq.plan.opset import needed_opset
-from onnxq.plan.settings import NodeSettings, resolve_settings
-from onnxq.quant import PerBlock, PerChannel, PerTensor, Scheme
+from onnxq.plan.settings import activation_format, base_settings, resolve_settings
+from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
-from onnxq.targets import Arithmetic, Compute, SameScale, Table, Target
+from onnxq.targets import Arithmetic, Compute, SameScale, Target
 
 
 def make_plan(
@@ -51,12 +48,13 @@ def make_plan(
         ConfigError: if a selector of the configuration matches nothing.
     """
     settings = resolve_settings(model.nodes, _weighted(model, target), config, target)
-    context = Context(target, infer_types(model), settings, unavailable or {})
+    base = base_settings(config, target)
+    context = Context(target, infer_types(model), settings, base, unavailable or {})
     examined = {node.name: examine(node, context) for node in model.nodes}
-    groups, reasons = _groups(model, examined)
+    groups, reasons = _groups(model, examined, context)
     nodes = _node_decisions(model, examined, groups, reasons)
-    activations = _activations(model, groups, settings)
-    operands = dict(_operands(groups, settings))
+    activations = _activations(model, groups, context)
+    operands = dict(operands_of(groups, settings))
     plan = Plan(target.name, "", 0, nodes, activations, operands)
     return replace(plan, model=model.digest(), opset=needed_opset(plan, target))
 
@@ -73,7 +71,7 @@ def _weighted(model: Model, target: Target) -> list[Node]:
 
 
 def _groups(
-    model: Model, examined: Mapping[str, Candidate | str]
+    model: Model, examined: Mapping[str, Candidate | str], context: Context
 ) -> tuple[list[Group], dict[str, str]]:
     candidates = {n: c for n, c in examined.items() if isinstance(c, Candidate)}
     heads = [c for c in candidates.values() if not isinstance(c.rule, AbsorbedRule)]
@@ -82,10 +80,13 @@ def _groups(
     for head in heads:
         if head.node.name in taken:
             continue
-        group = build_group(model, head, candidates)
+        group = build_group(model, head, candidates, context)
         taken.update(node.name for node in group.tail)
         groups.append(group)
-    return choose_groups(groups)
+    chosen, reasons = choose_groups(groups)
+    for group in groups:
+        reasons.update(group.refusals)
+    return chosen, reasons
 
 
 def _node_decisions(
@@ -98,12 +99,17 @@ def _node_decisions(
     for group in groups:
         names = tuple(node.name for node in group.tail)
         head = group.head.node
-        decided[head.name] = Integer(group.head.rule.role, group.outputs[0].name, names)
+        decided[head.name] = Integer(_role(group), group.outputs[0].name, names)
         decided.update((name, Absorbed(head.name)) for name in names)
     return {
         node.name: decided.get(node.name) or Float(_why_float(node, examined, reasons))
         for node in model.nodes
     }
+
+
+def _role(group: Group) -> str:
+    rule = group.head.rule
+    return rule.role if group.reads_codes or not isinstance(rule, Compute) else WEIGHTS_ONLY
 
 
 def _why_float(
@@ -113,26 +119,29 @@ def _why_float(
     if isinstance(found, str):
         return found
     if isinstance(found.rule, AbsorbedRule):
-        return f"runs in integers only as the end of {', '.join(found.rule.into)}"
+        otherwise = f"runs in integers only as the end of {', '.join(found.rule.into)}"
+        return reasons.get(node.name, otherwise)
     return reasons.get(node.name, "its group stays float")
 
 
-def _activations(
-    model: Model, groups: list[Group], settings: Mapping[str, NodeSettings]
-) -> dict[str, Activation]:
+def _activations(model: Model, groups: list[Group], context: Context) -> dict[str, Activation]:
     """The tensors that pass through Q and DQ, in topological order."""
     writers = {id(t): g for g in groups for t in g.outputs}
     wanted: dict[int, Variable] = {}
     for group in groups:
-        for tensor in (*_quantized_inputs(group, writers), *_quantized_outputs(group)):
+        ends = group.outputs if writes_codes(group) else ()
+        for tensor in (*_quantized_inputs(group, writers), *ends):
             if isinstance(tensor, Variable):
                 wanted[id(tensor)] = tensor
     ties = _ties(groups, set(wanted))
     found: dict[str, Activation] = {}
     for tensor in model.variables.values():
         if id(tensor) in wanted:
-            found[tensor.name] = _activation(tensor, writers, settings, ties)
-    return found
+            found[tensor.name] = _activation(tensor, writers.get(id(tensor)), context, ties)
+    # Codes that are only moved keep their format: that of the tensor a tie is named for.
+    return {
+        name: replace(a, scheme=found[a.tie].scheme) if a.tie else a for name, a in found.items()
+    }
 
 
 def _quantized_inputs(group: Group, writers: Mapping[int, Group]) -> list[Tensor]:
@@ -143,28 +152,17 @@ def _quantized_inputs(group: Group, writers: Mapping[int, Group]) -> list[Tensor
     return group.data
 
 
-def _quantized_outputs(group: Group) -> tuple[Tensor, ...]:
-    rule = group.head.rule
-    required = isinstance(rule, SameScale) or (
-        isinstance(rule, Compute | Arithmetic) and rule.output == "required"
-    )
-    return group.outputs if required else ()
-
-
 def _activation(
-    tensor: Variable,
-    writers: Mapping[int, Group],
-    settings: Mapping[str, NodeSettings],
-    ties: Mapping[int, str],
+    tensor: Variable, group: Group | None, context: Context, ties: Mapping[int, str]
 ) -> Activation:
-    group = writers.get(id(tensor))
-    owner = tensor.inputs[0] if tensor.inputs else tensor.outputs[0]
+    """How a tensor is quantized that `group` computes; None: an input, or computed in float."""
+    nodes = group.nodes if group else tuple(tensor.inputs)
     return Activation(
-        scheme=settings[owner.name].activations.scheme(PerTensor()),
+        scheme=activation_format(nodes, context.settings, context.base).scheme(PerTensor()),
         low=group.low if group else None,
         high=group.high if group else None,
         tie=ties.get(id(tensor)),
-        everyone=group is not None and not isinstance(group.head.rule, Table),
+        everyone=group is not None and group.reads_codes,
     )
 
 
@@ -188,63 +186,3 @@ def _ties(groups: list[Group], quantized: set[int]) -> dict[int, str]:
             names[id(tensor)] = tensor.name
             parent[root(id(tensor))] = root(id(members[0]))
     return {key: names[root(key)] for key in names}
-
-
-def _operands(
-    groups: list[Group], settings: Mapping[str, NodeSettings]
-) -> Iterator[tuple[Use, Operand]]:
-    for group in groups:
-        node, rule = group.head.node, group.head.rule
-        wishes = settings[node.name]
-        if isinstance(rule, Compute):
-            yield from _weight_and_bias(group, rule, wishes)
-        elif isinstance(rule, Table):
-            table = node.inputs[rule.input]
-            scheme = wishes.weights.for_axes(channel_axis=1, reduced_axis=1)
-            yield Use(node.name, rule.input), Rows(table.name, scheme, node.outputs[0].name)
-        else:
-            for index in group.head.data:
-                if isinstance(node.inputs[index], Constant):
-                    scheme = wishes.activations.scheme(PerTensor())
-                    yield Use(node.name, index), Weight(node.inputs[index].name, scheme)
-
-
-def _weight_and_bias(
-    group: Group, rule: Compute, wishes: NodeSettings
-) -> Iterator[tuple[Use, Operand]]:
-    node = group.head.node
-    use = Use(node.name, rule.weight)
-    scheme = _weight_scheme(node, rule, wishes)
-    yield use, Weight(node.inputs[rule.weight].name, scheme)
-    place = _bias_place(group, rule)
-    if place is None or not wishes.int32_bias or isinstance(scheme.granularity, PerBlock):
-        return
-    holder, index = place
-    bias, weight = holder.inputs[index], node.inputs[rule.weight]
-    assert isinstance(weight, Constant)
-    channels = weight.stored.shape[weight_axes(node)[0]]
-    if isinstance(bias, Constant) and is_vector(bias) and bias.size == channels:
-        yield Use(holder.name, index), Bias(bias.name, node.inputs[0].name, use)
-
-
-def _bias_place(group: Group, rule: Compute) -> tuple[Node, int] | None:
-    """The node and input that hold the bias: the Add behind, or the operator's own input."""
-    if group.bias is not None:
-        return group.bias, 1 if isinstance(group.bias.inputs[1], Constant) else 0
-    if rule.bias is not None and len(group.head.node.inputs) > rule.bias:
-        return group.head.node, rule.bias
-    return None
-
-
-def _weight_scheme(node: Node, rule: Compute, wishes: NodeSettings) -> Scheme:
-    scheme = wishes.weights.for_axes(*weight_axes(node))
-    if rule.granularity == "tensor" and isinstance(scheme.granularity, PerChannel):
-        return replace(scheme, granularity=PerTensor())
-    return scheme
-
-
-def weight_axes(node: Node) -> tuple[int, int]:
-    """(output channel axis, reduced axis) of a node's weight, by the operator's definition."""
-    if node.op == "Gemm":
-        return (0, 1) if node.attrs.get("transB", 0) else (1, 0)
-    return {"MatMul": (1, 0), "ConvTranspose": (1, 0)}.get(node.op, (0, 1))

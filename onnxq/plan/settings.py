@@ -62,6 +62,15 @@ class NodeSettings:
     keep_float: str = ""
 
 
+def base_settings(config: Config, target: Target) -> NodeSettings:
+    """What holds for a node that no rule is about."""
+    return NodeSettings(
+        weights=_changed(_of_storage(target.weights), config.weights),
+        activations=_changed(_of_storage(target.activations, narrowest=8), config.activations),
+        int32_bias=(config.bias or target.bias) == "int32",
+    )
+
+
 def resolve_settings(
     nodes: Sequence[Node], weighted: Sequence[Node], config: Config, target: Target
 ) -> Mapping[str, NodeSettings]:
@@ -79,11 +88,7 @@ def resolve_settings(
     Raises:
         ConfigError: if a selector matches nothing.
     """
-    base = NodeSettings(
-        weights=_changed(_of_storage(target.weights), config.weights),
-        activations=_changed(_of_storage(target.activations), config.activations),
-        int32_bias=(config.bias or target.bias) == "int32",
-    )
+    base = base_settings(config, target)
     settings = dict.fromkeys((node.name for node in nodes), base)
     for rule, position, where in _outer_rules(config):
         if weighted:
@@ -98,6 +103,14 @@ def resolve_settings(
         for node in _matching(selector, nodes, where):
             settings[node.name] = replace(settings[node.name], keep_float=f"excluded by {where}")
     return settings
+
+
+def activation_format(
+    nodes: Sequence[Node], settings: Mapping[str, NodeSettings], base: NodeSettings
+) -> Format:
+    """How the tensor at the end of a group is stored: the last of its nodes with a rule decides."""
+    wishes = [settings[node.name].activations for node in nodes]
+    return next((wish for wish in reversed(wishes) if wish != base.activations), base.activations)
 
 
 def _outer_rules(config: Config) -> Iterator[tuple[LayerRule, int, str]]:
@@ -138,9 +151,10 @@ def _apply(settings: NodeSettings, rule: LayerRule, where: str) -> NodeSettings:
     return changed
 
 
-def _of_storage(storage: Storage) -> Format:
+def _of_storage(storage: Storage, narrowest: int = 4) -> Format:
+    """The default format. Only constants can be 4-bit: operators have no such integer forms."""
     return Format(
-        QType(storage.bits, storage.signed),
+        QType(storage.bits, storage.signed, narrowest),
         storage.symmetric,
         storage.narrow_range,
         storage.power_of_two,
@@ -157,7 +171,7 @@ def _changed(base: Format, wish: object) -> Format:
 
     bits, signed = field("bits", base.qtype.bits), field("signed", base.qtype.signed)
     return Format(
-        QType(int(str(bits)), bool(signed)),
+        QType(int(str(bits)), bool(signed), base.qtype.narrowest),
         bool(field("symmetric", base.symmetric)),
         bool(field("narrow_range", base.narrow_range)),
         bool(field("power_of_two", base.power_of_two)),

@@ -100,7 +100,7 @@ def round_to_codes(
 def to_storage(codes: Float32, scheme: Scheme) -> NDArray[Any]:
     """Whole float32 numbers in the scheme's storage type."""
     storage = scheme.qtype.storage
-    if scheme.qtype.bits > 4:
+    if scheme.qtype.stored_bits > 4:
         return codes.astype(storage)
     # The direct cast between float32 and 4-bit types takes four times as long.
     return codes.astype(np.int8).astype(storage)

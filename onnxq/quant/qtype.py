@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -34,13 +34,15 @@ class QType:
     Attributes:
         bits: Width of a code, 2 to 16.
         signed: Two's complement if true.
+        narrowest: Fewest bits that a code is stored in: 4, or 8 where 4-bit types cannot be used.
 
     Raises:
-        UsageError: The width is not an integer from 2 to 16.
+        UsageError: The width is not an integer from 2 to 16, or `narrowest` neither 4 nor 8.
     """
 
     bits: int
     signed: bool
+    narrowest: int = 4
 
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not _MIN_BITS <= self.bits <= _MAX_BITS:
@@ -48,6 +50,8 @@ class QType:
                 f"a quantized type of {self.bits!r} bits is not supported",
                 remedy=f"choose an integer from {_MIN_BITS} to {_MAX_BITS}",
             )
+        if self.narrowest not in (4, 8):
+            raise UsageError(f"{self.narrowest!r} is no narrowest storage", remedy="use 4 or 8")
 
     @property
     def minimum(self) -> int:
@@ -67,13 +71,20 @@ class QType:
     @property
     def storage(self) -> np.dtype[Any]:
         """The numpy type of the codes; int4 and uint4 are those of ml_dtypes, one byte each."""
-        return _STORAGE[self._stored_bits, self.signed][0]
+        return _STORAGE[self.stored_bits, self.signed][0]
+
+    @property
+    def stored(self) -> QType:
+        """The type that the codes are stored in, with its full range."""
+        return replace(self, bits=self.stored_bits)
 
     @property
     def onnx_type(self) -> int:
         """The ``TensorProto.DataType`` number of the stored codes."""
-        return _STORAGE[self._stored_bits, self.signed][1]
+        return _STORAGE[self.stored_bits, self.signed][1]
 
     @property
-    def _stored_bits(self) -> int:
-        return next(width for width in (4, 8, 16) if self.bits <= width)
+    def stored_bits(self) -> int:
+        """Width of the type that stores the codes."""
+        needed = max(self.bits, self.narrowest)
+        return next(width for width in (4, 8, 16) if needed <= width)

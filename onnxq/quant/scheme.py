@@ -44,6 +44,7 @@ class Scheme:
         return {
             "bits": self.qtype.bits,
             "signed": self.qtype.signed,
+            "narrowest": self.qtype.narrowest,
             "granularity": _granularity_to_dict(self.granularity),
             "symmetric": self.symmetric,
             "narrow_range": self.narrow_range,
@@ -59,7 +60,9 @@ class Scheme:
         """
         reader = Reader(data, "scheme")
         scheme = cls(
-            qtype=QType(reader.integer("bits"), reader.boolean("signed")),
+            qtype=QType(
+                reader.integer("bits"), reader.boolean("signed"), reader.integer("narrowest")
+            ),
             granularity=_granularity_from_dict(reader.mapping("granularity")),
             symmetric=reader.boolean("symmetric"),
             narrow_range=reader.boolean("narrow_range"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,9 +32,14 @@ def float_groups(plan: Plan, ops: Mapping[str, str]) -> list[FloatGroup]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name, decision in plan.nodes.items():
         if isinstance(decision, Float) and name in ops:
-            groups.setdefault((ops[name], decision.reason), []).append(name)
+            groups.setdefault((ops[name], _general(decision.reason)), []).append(name)
     found = [FloatGroup(op, reason, tuple(nodes)) for (op, reason), nodes in groups.items()]
     return sorted(found, key=lambda group: -len(group.nodes))
+
+
+def _general(reason: str) -> str:
+    """A reason without the names in it, so that nodes in the same situation stand together."""
+    return re.sub(r"'[^']+'", "…", reason)
 
 
 def float_table(groups: Sequence[FloatGroup]) -> RenderableType:

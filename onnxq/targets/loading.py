@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from functools import cache
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -20,57 +20,88 @@ def target_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
 
 
-@cache
 def load_target(name: str) -> Target:
     """Read a target by its bundled name or from the path of a TOML file.
 
-    A file may say `extends = "ort-cpu"` and give only what differs.
+    A file may say `extends = "ort-cpu"` and give only what differs; a path there is relative
+    to the file.
 
     Raises:
         ConfigError: if there is none, or it does not follow the schema.
     """
-    path = Path(name)
-    if path.suffix == ".toml":
-        return _parse(_read(path), str(path))
-    if name not in target_names():
-        near = difflib.get_close_matches(name, target_names(), 1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(
-            f"unknown target '{name}'",
-            where="target",
-            remedy=f"{hint}choose one of {', '.join(target_names())}, or the path of a .toml file",
-        )
-    return _parse(resources.files(__package__).joinpath(f"{name}.toml").read_text(), name)
-
-
-def _read(path: Path) -> str:
+    data = _resolved(name, Path(), ())
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("target file cannot be read", where=str(path), why=str(error)) from error
-
-
-def _parse(text: str, origin: str) -> Target:
-    try:
-        data = tomllib.loads(text)
-        base = data.pop("extends", None)
-        if base is not None:
-            data = _merge(load_target(base).model_dump(exclude_unset=True), data)
         return Target.model_validate(data)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("is not TOML", where=origin, why=str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"bad target: {first['msg']}", where=f"{origin}: {key}", remedy="see docs/targets.md"
+            f"bad target: {first['msg']}", where=f"{name}: {key}", remedy="see docs/targets.md"
         ) from error
 
 
-def _merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
+def _resolved(name: str, folder: Path, above: tuple[str, ...]) -> dict[str, object]:
+    """The content of a target with what it extends; `above` are those that extend it."""
+    origin = str(folder / name) if name.endswith(".toml") else name
+    if origin in above:
+        raise ConfigError(
+            f"target '{origin}' extends itself",
+            where="target",
+            why=" extends ".join((*above, origin)),
+            remedy="let one of them stand alone",
+        )
+    data = _read(origin)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str):
+        raise ConfigError("`extends` is not a name", where=origin, remedy='extends = "ort-cpu"')
+    return _merge(_resolved(base, Path(origin).parent, (*above, origin)), data)
+
+
+def _read(origin: str) -> dict[str, object]:
+    try:
+        text = (
+            Path(origin).read_text(encoding="utf-8")
+            if origin.endswith(".toml")
+            else _bundled(origin)
+        )
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(
+            "target file cannot be read", where=origin, why=error.strerror or str(error)
+        ) from error
+    except ValueError as error:
+        # Neither UTF-8 nor TOML: both errors are ValueErrors.
+        raise ConfigError("is not TOML", where=origin, why=str(error)) from error
+
+
+def _bundled(name: str) -> str:
+    if name in target_names():
+        file = resources.files(__package__).joinpath(f"{name}.toml")
+        return file.read_text(encoding="utf-8")
+    near = difflib.get_close_matches(name, target_names(), 1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise ConfigError(
+        f"unknown target '{name}'",
+        where="target",
+        remedy=f"{hint}choose one of {', '.join(target_names())}, or the path of a .toml file",
+    )
+
+
+def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """`base` with what `over` gives; a rule of another role replaces the one before it."""
     merged = dict(base)
     for key, value in over.items():
         known = merged.get(key)
-        both = isinstance(known, dict) and isinstance(value, dict)
-        merged[key] = _merge(known, value) if both else value  # type: ignore[arg-type]
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged_table(known, value) if both else value
     return merged
+
+
+def _merged_table(known: object, value: object) -> object:
+    assert isinstance(known, Mapping)
+    assert isinstance(value, Mapping)
+    if value.get("role", known.get("role")) != known.get("role"):
+        return value
+    return _merge(known, value)

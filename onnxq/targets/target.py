@@ -46,7 +46,8 @@ class Compute(_Rule):
         weight: Index of the weight input.
         bias: Index of the bias input, if the operator has one.
         bias_add: A following Add of a constant vector is the bias.
-        granularity: Finest weight granularity the engine takes here.
+        granularity: Finest weight granularity the engine takes here; a finer wish becomes it.
+            With weights in blocks the node reads float data and writes float data.
         output: Whether the output must be quantized for the operator to run in integers
             (`required`), may stay float (`optional`), or is never quantized by itself.
     """
@@ -55,15 +56,22 @@ class Compute(_Rule):
     weight: int = 1
     bias: int | None = None
     bias_add: bool = False
-    granularity: Literal["tensor", "channel"] = "channel"
+    granularity: Literal["tensor", "channel", "block"] = "channel"
     output: Literal["required", "optional", "never"]
 
 
 class Absorbed(_Rule):
-    """Costs nothing after certain operators, if the output's range stays where it clips."""
+    """Costs nothing after certain operators.
+
+    Attributes:
+        into: Those operators.
+        range: Whether the codes of its output must end where it clips (`inside`), so that
+            the engine can leave it out, or the engine computes it anyway (`any`).
+    """
 
     role: Literal["absorbed"]
     into: list[str]
+    range: Literal["inside", "any"] = "inside"
 
 
 class Arithmetic(_Rule):

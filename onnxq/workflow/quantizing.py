@@ -44,7 +44,13 @@ from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import judge
-from onnxq.workflow.verifying import Placement, check_valid, read_placement, time_both
+from onnxq.workflow.verifying import (
+    Placement,
+    check_valid,
+    open_result,
+    read_placement,
+    time_both,
+)
 
 RANDOM_WARNING = (
     "calibrated with made-up inputs: size and speed are real, the accuracy is meaningless"
@@ -252,8 +258,7 @@ class _Job:
         """Check the result, and measure it against the input model."""
         with self.stages.stage("verify"):
             check_valid(self.quantized)
-            session = open_session(self.quantized)
-            run_quantized = runner(session)
+            run_quantized = runner(open_result(self.quantized, self.target))
             if self.target.measurable:
                 self.placement = read_placement(self.quantized, self.plan)
             run_original = runner(open_session(self.original))
