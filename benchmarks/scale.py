@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +32,25 @@ SHAPE = (1, 4, 4, 4)
 ENDS = ("input", "output")
 BLOCK = 20  # nodes between two MatMuls
 
+HEADING = """# Growth with the size of the graph
+
+Synthetic graphs of Conv, Relu, Add and MatMul nodes on tiny tensors; one process per size, one
+thread. Growth is the slope of log(seconds) over log(nodes): 1 is linear, 2 quadratic. The exact
+passes run without comparing outputs, and ranges are made up, so that no time of the engine is in
+onnxq's steps; the last row is ONNX Runtime's own time to open the result.
+"""
+
+_ENGINE_LIMIT = 10_000
+"""Beyond so many nodes ONNX Runtime takes minutes."""
+
 # One step: takes what the step before returned, returns what the next one takes.
 Step = Callable[[Any], Any]
 
 
-def onnxq_steps(folder: Path) -> Mapping[str, Step]:
+def onnxq_steps(folder: Path, nodes: int) -> Mapping[str, Step]:
     """Return the steps to time, in order; the first one is given the path of the model.
 
-    This is the only place that knows onnxq. The engine's own time to open a model is shown
-    beside it; it is no work of onnxq's.
+    This is the only place that knows onnxq.
     """
     from onnxq import engine, graph
     from onnxq.calibration import activation_parameters
@@ -76,7 +89,7 @@ def onnxq_steps(folder: Path) -> Mapping[str, Step]:
     def save(model: graph.Model) -> Path:
         return graph.save(model, folder / "saved.onnx")
 
-    return {
+    steps: dict[str, Step] = {
         "load": graph.load,
         "sort": on_graph(graph.sort),
         "check invariants": on_graph(graph.check_invariants),
@@ -85,8 +98,11 @@ def onnxq_steps(folder: Path) -> Mapping[str, Step]:
         "plan": plan,
         "insert Q/DQ": insert,
         "save": save,
-        "(ONNX Runtime opens it)": engine.open_session,
     }
+    if nodes <= _ENGINE_LIMIT:
+        # Not onnxq's work; shown because it is what one waits for.
+        steps["(ONNX Runtime opens the result)"] = engine.open_session
+    return steps
 
 
 def build(nodes: int, seed: int = 0) -> onnx.ModelProto:
@@ -136,6 +152,28 @@ def _tensor(name: str, values: np.ndarray) -> TensorProto:
     return numpy_helper.from_array(values.astype(np.float32), name)
 
 
+def environment() -> dict[str, str]:
+    """The versions and the processor."""
+    packages = ["onnxq", "onnx", "onnx_graphsurgeon", "onnxruntime", "numpy", "protobuf"]
+    versions = {name: _version(name) for name in packages}
+    python = platform.python_version()
+    return {"python": python, **versions, "processor": _processor(), "cores": str(os.cpu_count())}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "from the source tree"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
 def time_steps(steps: Mapping[str, Step], start: object) -> dict[str, float]:
     """Return the seconds of each step, each fed with the result of the one before."""
     seconds = {}
@@ -152,7 +190,7 @@ def measure(nodes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         onnx.save(build(nodes), folder / "model.onnx")
-        seconds = time_steps(onnxq_steps(folder), folder / "model.onnx")
+        seconds = time_steps(onnxq_steps(folder, nodes), folder / "model.onnx")
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
     return {"nodes": nodes, **seconds, "peak_megabytes": peak}
@@ -164,8 +202,12 @@ def table(measured: list[dict[str, float]]) -> str:
     rows: list[Iterable[str]] = [["step, seconds", *map(str, sizes), "growth"]]
     rows.append(["---"] * (len(sizes) + 2))
     for step in (key for key in measured[0] if key != "nodes"):
-        values = [run[step] for run in measured]
-        rows.append([step, *map(str, values), _growth(sizes, values)])
+        pairs = [
+            (size, run[step]) for size, run in zip(sizes, measured, strict=True) if step in run
+        ]
+        known, values = [list(column) for column in zip(*pairs, strict=True)]
+        cells = [str(run.get(step, "not run")) for run in measured]
+        rows.append([step, *cells, _growth(known, values)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
@@ -193,8 +235,12 @@ def main() -> None:
         measured.append(json.loads(output.splitlines()[-1]))
         print(measured[-1], flush=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "scale.json").write_text(json.dumps(measured, indent=2) + "\n")
-    (arguments.results / "scale.md").write_text(table(measured))
+    command = f"python benchmarks/scale.py --nodes {' '.join(map(str, arguments.nodes))}"
+    made_with = {"command": command, **environment()}
+    content = {"made_with": made_with, "sizes": measured}
+    (arguments.results / "scale.json").write_text(json.dumps(content, indent=2) + "\n")
+    notes = "\n".join(f"- {name}: {text}" for name, text in made_with.items())
+    (arguments.results / "scale.md").write_text(f"{HEADING}\n{table(measured)}\n{notes}\n")
     print(table(measured))
 
 

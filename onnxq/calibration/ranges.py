@@ -48,7 +48,8 @@ class Ranges:
         model: Digest of the model they were found with.
         ranges: By tensor name.
         methods: How each was found, as text, by tensor name.
-        unobserved: Tensors that were asked for and never held an ordinary value.
+        unobserved: Tensors that were asked for and whose range could not be told: they held no
+            value, or NaN, infinity, or values that stand for it.
         feeds: Where the samples came from.
         feeds_digest: Digest of their content, if it is known.
         samples: How many there were.

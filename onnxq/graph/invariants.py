@@ -113,7 +113,10 @@ class _Check:
         if id(tensor) in self.linked:
             return
         self.linked.add(id(tensor))
-        for reader, count in Counter(tensor.outputs).items():
+        readers = tensor.outputs
+        # Most tensors have one reader; counting it takes as long as the rest of the check.
+        counts = [(readers[0], 1)] if len(readers) == 1 else Counter(readers).items()
+        for reader, count in counts:
             actual = self.readers.pop((id(tensor), id(reader)), 0)
             if actual != count:
                 yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from onnxq.calibration import (
@@ -17,10 +18,12 @@ from onnxq.errors import ModelError
 from onnxq.graph import Model, Node, Tensor, Variable, copy_model
 from onnxq.workflow.progress import length
 
-_LOW, _HIGH, _COUNT = ":lowest", ":highest", ":count"
+_LOW, _HIGH, _SUM, _COUNT = ":lowest", ":highest", ":sum", ":count"
 _REDUCTIONS: dict[str, tuple[str, dict[str, int]]] = {
     _LOW: ("ReduceMin", {"keepdims": 0}),
     _HIGH: ("ReduceMax", {"keepdims": 0}),
+    # The engine's extremes pass over NaN; a sum does not.
+    _SUM: ("ReduceSum", {"keepdims": 0}),
     _COUNT: ("Size", {}),
 }
 
@@ -103,12 +106,12 @@ class _Extremes:
         except ModelError:
             # An empty tensor has no extremes; a real fault shows when the values are fetched.
             return None
-        extremes = {
-            name: tuple(outputs[f"{name}{end}"].item() for end in (_LOW, _HIGH, _COUNT))
-            for name in self._tensors
-        }
-        if not all(are_ordinary(low, high) for low, high, _ in extremes.values()):
-            return None
+        extremes = {}
+        for name in self._tensors:
+            low, high, total, count = (outputs[f"{name}{end}"].item() for end in _REDUCTIONS)
+            if not are_ordinary(low, high) or not math.isfinite(total):
+                return None
+            extremes[name] = (low, high, count)
         return extremes
 
 
@@ -117,7 +120,7 @@ def _extreme_names(tensors: Sequence[str]) -> list[str]:
 
 
 def _reducing(model: Model, tensors: Sequence[str]) -> Model:
-    """A copy of `model` that returns lowest value, highest value and size of each tensor."""
+    """A copy of `model` that returns extremes, sum and size of each tensor."""
     twin = _returning(model, tensors)
     outputs: list[Tensor] = []
     for tensor in twin.outputs:

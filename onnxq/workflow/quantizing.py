@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,7 @@ from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
 from onnxq.workflow.preparing import prepare, upgrade
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.result import QuantizeResult, Sizes
-from onnxq.workflow.samples import Division, Peeked
+from onnxq.workflow.samples import Division, Peeked, own_copy
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.verifying import (
@@ -214,7 +214,7 @@ class _Job:
                 progress=partial(self.progress, "calibrate"),
             )
             self.held, self.probes = division.held, division.probes
-            self._plan_around_gaps(statistics)
+            gaps = self._plan_around_gaps(statistics)
         with self.stages.stage("choose ranges"):
             self.choice = choose_ranges(
                 self.model,
@@ -225,23 +225,26 @@ class _Job:
                 self.probes,
                 self.feeds.description if self.feeds else "made-up inputs",
             )
+        # Whoever uses the ranges again must come to the same plan.
+        ranges = replace(self.choice.ranges, unobserved=tuple(gaps))
+        self.choice = replace(self.choice, ranges=ranges)
         self.warnings.extend(self.feeds.notes if self.feeds else ())
 
-    def _plan_around_gaps(self, statistics: Statistics) -> None:
-        """Plan again without the tensors whose range calibration could not tell."""
+    def _plan_around_gaps(self, statistics: Statistics) -> Mapping[str, str]:
+        """Plan again without the tensors whose range calibration could not tell; returns those."""
         gaps: dict[str, str] = {}
         while True:
             found = _gaps(self.plan, statistics)
             if not found:
-                return
+                return gaps
             gaps.update(found)
             self.warnings.extend(f"'{name}' stays float: {why}" for name, why in found.items())
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
 
     def reuse(self, ranges: Ranges, feeds: Iterable[Feed]) -> None:
         """Take ranges of an earlier run, after checking that they belong to this model."""
-        self.probes = list(islice(feeds, _JUDGING))
-        gaps = dict.fromkeys(ranges.unobserved, "calibration saw no value of it")
+        self.probes = [own_copy(feed) for feed in islice(feeds, _JUDGING)]
+        gaps = dict.fromkeys(ranges.unobserved, "calibration could not tell its range")
         if gaps:
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
         check_belongs(ranges, self.plan.model, list(self.plan.activations))

@@ -57,16 +57,21 @@ class Division:
                 and index % _EVERY == _EVERY - 1
                 and _fits(self.held, feed, _HELD_SAMPLES, _HELD_BYTES)
             ):
-                self.held.append(feed)
+                self.held.append(own_copy(feed))
                 continue
             if _fits(self.probes, feed, _PROBE_SAMPLES, _PROBE_BYTES):
-                self.probes.append(feed)
+                self.probes.append(own_copy(feed))
             yield feed
 
     def __len__(self) -> int:
         total = len(self.feeds)  # type: ignore[arg-type]  # TypeError where it has no length
         held = min(total // _EVERY, _HELD_SAMPLES) if self.hold_out else 0
         return total - held
+
+
+def own_copy(feed: Feed) -> Feed:
+    """A sample to keep: whoever gives samples may fill the same buffer again for the next."""
+    return {name: value.copy() for name, value in feed.items()}
 
 
 def _fits(kept: list[Feed], feed: Feed, samples: int, size: int) -> bool:
