@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,21 +75,28 @@ def _quality(
     before, after = _metric(name, accuracy, fidelity)
     if after is None:
         return Finding(name, passed=None, text=f"{name} could not be measured on this data")
+    if math.isnan(after):
+        return Finding(name, passed=False, text=f"{name} is not a number")
     # Of a metric that is better when lower, the negative is better when higher.
     sign = -1.0 if name == "accuracy" and accuracy and not accuracy[1].higher_is_better else 1.0
+    if budget.minimum is not None and _exceeds(sign * budget.minimum, sign * after):
+        text = f"{name} is {after:.4g}; the budget asks for {budget.minimum:g}"
+        return Finding(name, passed=False, text=text)
     if budget.max_drop is not None and before is None:
         text = f"{name} is {after:.4g}; it has no value before, so set budget.minimum, not max_drop"
         return Finding(name, passed=None, text=text)
     drop = 0.0 if before is None else sign * (before - after)
-    if budget.max_drop is not None and drop > budget.max_drop:
+    if budget.max_drop is not None and _exceeds(drop, budget.max_drop):
         text = (
             f"{name} went from {before:.4g} to {after:.4g}, worse by more than {budget.max_drop:g}"
         )
         return Finding(name, passed=False, text=text)
-    if budget.minimum is not None and sign * after < sign * budget.minimum:
-        text = f"{name} is {after:.4g}; the budget asks for {budget.minimum:g}"
-        return Finding(name, passed=False, text=text)
     return Finding(name, passed=True, text=f"{name} is {after:.4g}, within the budget")
+
+
+def _exceeds(value: float, limit: float) -> bool:
+    """Whether a value is beyond a limit by more than the rounding of decimal fractions."""
+    return value > limit and not math.isclose(value, limit, rel_tol=1e-9)
 
 
 def _noise(fidelity: Mapping[str, Fidelity]) -> Finding | None:
