@@ -171,3 +171,10 @@ def test_types_are_inferred_without_reading_weights() -> None:
     types = infer_types(load(proto))
     assert types["t"] == (np.float32, ("N", 4, 2))
     assert types["w"] == (np.float32, (4, 3, 999))
+
+
+def test_outputs_stay_declared_as_they_were() -> None:
+    proto = parse_model(_PLAIN.replace("float[2] y", "float[n] y"))
+    model = load(proto)
+    convert_opset(model, 21)
+    assert model.to_proto().graph.output[0] == proto.graph.output[0]

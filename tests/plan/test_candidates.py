@@ -40,6 +40,11 @@ CASES = {
         "n",
         "runs in integers only with alpha = 1, here 0.5",
     ),
+    "forbidden-attribute": (
+        chain("[n] b = AveragePool<kernel_shape=[1,1], dilations=[1,1]>(a)"),
+        "n",
+        "runs in integers only without the attribute dilations",
+    ),
     "dynamic-weight": (
         ("float[4,8] x, float[8,3] w", "float[4,3] y", "[n] y = MatMul(x, w)"),
         "n",

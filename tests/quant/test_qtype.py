@@ -66,3 +66,12 @@ def test_four_bit_codes_are_packed_two_to_a_byte(signed: bool, shape: tuple[int,
     assert proto.data_type == qtype.onnx_type
     assert len(proto.raw_data) == -(-count // 2)
     np.testing.assert_array_equal(numpy_helper.to_array(proto).astype(np.int8), codes)
+
+
+def test_narrow_codes_can_be_kept_in_bytes() -> None:
+    qtype = QType(3, signed=True, narrowest=8)
+    assert (qtype.minimum, qtype.maximum, qtype.storage) == (-4, 3, np.dtype(np.int8))
+    assert (qtype.stored.minimum, qtype.stored.maximum) == (-128, 127)
+    assert QType(16, signed=False, narrowest=8).storage == np.dtype(np.uint16)
+    with pytest.raises(UsageError, match="use 4 or 8"):
+        QType(3, signed=True, narrowest=2)
