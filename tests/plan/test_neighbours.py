@@ -139,16 +139,21 @@ def fan(size: int) -> onnx.ModelProto:
     return model_proto(nodes, [f"t{size - 1}"])
 
 
-@pytest.mark.parametrize("build", [chain, fan])
-def test_time_grows_with_the_number_of_nodes_only(build):
-    target, seconds = load_target("ort-cpu"), {}
-    for size in (2500, 10000):
-        model = load(build(size))
-        started = time.perf_counter()
+def processor_seconds(proto: onnx.ModelProto) -> float:
+    """Least processor time of three runs: other work on the machine does not count."""
+    target, found = load_target("ort-cpu"), []
+    for _ in range(3):
+        model = load(proto)
+        started = time.process_time()
         plan = make_plan(model, target, Config())
         ranges = dict.fromkeys(plan.activations, (-1.0, 1.0))
-        insertion = InsertQDQ(plan, activation_parameters(plan, ranges))
-        apply_passes(model, [insertion])
-        seconds[size] = time.perf_counter() - started
+        apply_passes(model, [InsertQDQ(plan, activation_parameters(plan, ranges))])
+        found.append(time.process_time() - started)
+    return min(found)
+
+
+@pytest.mark.parametrize("build", [chain, fan])
+def test_time_grows_with_the_number_of_nodes_only(build):
+    seconds = {size: processor_seconds(build(size)) for size in (2500, 10000)}
     # Four times the nodes; sixteen times the time would be quadratic.
-    assert seconds[10000] < 9 * seconds[2500]
+    assert seconds[10000] < 9 * seconds[2500], seconds
