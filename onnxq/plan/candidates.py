@@ -112,8 +112,8 @@ def _constant_data_fault(node: Node, rule: Rule, data: tuple[int, ...]) -> str:
 
 
 def _not_float32(node: Node, data: tuple[int, ...], context: Context) -> str:
-    """Why a data input or the output cannot be quantized, or nothing."""
-    for tensor in (*(node.inputs[i] for i in data), *node.outputs[:1]):
+    """Why a data input or an output cannot be quantized, or nothing."""
+    for tensor in (*(node.inputs[i] for i in data), *node.outputs):
         if tensor.name in context.unavailable:
             return context.unavailable[tensor.name]
         dtype = _dtype(tensor, context)

@@ -100,7 +100,7 @@ def _adds_bias(head: Candidate, reader: Node | None, context: Context) -> bool:
         return False
     if reader is None or reader.op != "Add" or not reader.standard:
         return False
-    if context.settings[reader.name].keep_float:
+    if context.settings[reader.name].keep_float or reader.outputs[0].name in context.unavailable:
         return False
     other = reader.inputs[reader.inputs[0] is head.node.outputs[0]]
     weight = head.node.inputs[head.rule.weight]

@@ -20,7 +20,7 @@ from onnxq.engine import (
     processor_flags,
     runner,
 )
-from onnxq.errors import UsageError
+from onnxq.errors import InvariantError, UsageError
 from onnxq.graph import Model, Source, copy_model, load
 from onnxq.measure import (
     Accuracy,
@@ -237,6 +237,12 @@ class _Job:
             found = _gaps(self.plan, statistics)
             if not found:
                 return gaps
+            if found.keys() <= gaps.keys():
+                raise InvariantError(
+                    "the plan quantizes tensors that must stay float",
+                    where=", ".join(found),
+                    remedy="please report this with the model",
+                )
             gaps.update(found)
             self.warnings.extend(f"'{name}' stays float: {why}" for name, why in found.items())
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)

@@ -301,3 +301,21 @@ def test_a_tensor_first_read_inside_a_body_is_planned(model_of, plan_of):
     assert list(plan.nodes) == ["if", "c1"]
     assert isinstance(plan.nodes["c1"], Integer)
     assert not plan.activations["x"].everyone
+
+
+def test_an_unavailable_second_output_keeps_split_float(model_of, plan_of):
+    proto = model_of(
+        IMAGE, "float[1,2,8,8] y, float[1,2,8,8] z", "[n] y, z = Split<axis=1>(x)", opset=11
+    )
+    plan = plan_of(proto, "qnn", unavailable={"z": "calibration saw no value of it"})
+    assert reason(plan, "n") == "calibration saw no value of it"
+    assert "z" not in plan.activations
+
+
+def test_an_unavailable_sum_leaves_the_bias_outside(model_of, plan_of):
+    body = "[m] t = MatMul(x, w) [a] s = Add(t, b) [c] y = MatMul(s, v)"
+    weights = {"w": (8, 4), "b": (4,), "v": (4, 4)}
+    proto = model_of("float[2,8] x", "float[2,4] y", body, weights)
+    plan = plan_of(proto, "qnn", unavailable={"s": "calibration saw NaN"})
+    assert "s" not in plan.activations
+    assert reason(plan, "a") == "calibration saw NaN"
