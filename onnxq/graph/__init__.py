@@ -14,6 +14,7 @@ from onnxq.graph.editing import (
     replace_uses,
     set_input,
     take_output,
+    unlink,
 )
 from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, constant, read
 from onnxq.graph.exporting import bodies
@@ -60,5 +61,6 @@ __all__ = [
     "set_input",
     "sort",
     "take_output",
+    "unlink",
     "without_weights",
 ]

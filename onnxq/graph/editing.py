@@ -47,6 +47,13 @@ def take_output(tensor: Tensor, producer: Node, index: int = 0) -> None:
 
 def remove_nodes(model: Model, nodes: Collection[Node]) -> None:
     """Take nodes out of the main graph and unlink them and their bodies, all at once."""
+    doomed = {id(node) for node in nodes}
+    unlink(nodes)
+    model.graph.nodes = [node for node in model.nodes if id(node) not in doomed]
+
+
+def unlink(nodes: Collection[Node]) -> None:
+    """Cut nodes and their bodies off from the tensors they read and write."""
     unlinked = [*nodes, *(n for node in nodes for body in bodies(node) for n in every_node(body))]
     doomed = {id(node) for node in unlinked}
     touched = {id(t): t for node in unlinked for t in (*node.inputs, *node.outputs)}
@@ -57,7 +64,6 @@ def remove_nodes(model: Model, nodes: Collection[Node]) -> None:
         for links in (tensor.inputs, tensor.outputs):
             if any(id(node) in doomed for node in links):
                 list.__setitem__(links, slice(None), [n for n in links if id(n) not in doomed])
-    model.graph.nodes = [node for node in model.nodes if id(node) not in doomed]
 
 
 def remove_dead_nodes(model: Model) -> list[Node]:

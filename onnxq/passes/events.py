@@ -13,10 +13,12 @@ class Applied:
     Attributes:
         node: The node it concerns.
         what: What was done, as a short past-tense clause.
+        rule: The rule that did it, where a pass applies several.
     """
 
     node: str
     what: str
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,14 @@ class Refused:
     Attributes:
         node: The node it concerns.
         reason: Why not.
+        rule: The rule that looked, where a pass applies several.
+        needs_opset: The operator set that would allow it; 0 if that is not the reason.
     """
 
     node: str
     reason: str
+    rule: str = ""
+    needs_opset: int = 0
 
 
 Event: TypeAlias = Applied | Refused

@@ -1,0 +1,1 @@
+"""Nodes that move, copy or repeat values without need."""

@@ -1,0 +1,1 @@
+"""Multiplications and additions by constants go into the weights around them."""

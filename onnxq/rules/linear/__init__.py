@@ -1,0 +1,1 @@
+"""Linear operators and paddings that can be one."""

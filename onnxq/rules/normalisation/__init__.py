@@ -1,0 +1,1 @@
+"""Normalisations, poolings and rearrangements spelled with smaller operators, and back."""

@@ -1,0 +1,1 @@
+"""Operators that exporters spell with several smaller ones."""

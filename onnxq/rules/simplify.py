@@ -1,0 +1,51 @@
+"""All rules together, with constants folded in between, until nothing more follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from onnxq.graph import Model, remove_dead_nodes
+from onnxq.passes import Applied, Event, FoldConstants
+from onnxq.rules.fixpoint import rewrite_all
+from onnxq.rules.table import PHASES
+
+_MAXIMUM_TURNS = 6
+
+
+@dataclass(frozen=True)
+class Simplify:
+    """Simplify the main graph exactly.
+
+    Attributes:
+        without: Names of rules (their classes) to leave out.
+        folding: How constants are folded between the rules.
+    """
+
+    without: frozenset[str] = frozenset()
+    folding: FoldConstants = field(default_factory=FoldConstants)
+    exact: ClassVar[bool] = True
+
+    def apply(self, model: Model) -> Iterator[Event]:
+        """Fold constants and apply the rules in turns; near misses come last, once each."""
+        missed: dict[Event, None] = {}
+        for _ in range(_MAXIMUM_TURNS):
+            missed.clear()
+            changed = False
+            for event in self._turn(model):
+                if isinstance(event, Applied):
+                    changed = True
+                    yield event
+                else:
+                    missed[event] = None
+            if not changed:
+                break
+        yield from missed
+
+    def _turn(self, model: Model) -> Iterator[Event]:
+        yield from self.folding.apply(model)
+        remove_dead_nodes(model)
+        for phase in PHASES:
+            rules = [rule for rule in phase if type(rule).__name__ not in self.without]
+            yield from rewrite_all(model, rules)
