@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf, isfinite
 
 from onnxq.config import Config
 from onnxq.graph import Constant, Model, Node, Tensor, Variable, infer_types
@@ -20,6 +21,7 @@ from onnxq.plan.decisions import (
 from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch, writes_codes
 from onnxq.plan.operands import operands_of
 from onnxq.plan.opset import needed_opset
+from onnxq.plan.saturating import EVERYTHING, Interval, saturation
 from onnxq.plan.settings import activation_format, base_settings, resolve_settings
 from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
@@ -133,11 +135,12 @@ def _activations(model: Model, groups: list[Group], context: Context) -> dict[st
         for tensor in (*_quantized_inputs(group, writers), *ends):
             if isinstance(tensor, Variable):
                 wanted[id(tensor)] = tensor
-    ties = _ties(groups, set(wanted))
+    ties, flat = _ties(groups, set(wanted)), saturation(model)
     found: dict[str, Activation] = {}
     for tensor in model.variables.values():
         if id(tensor) in wanted:
-            found[tensor.name] = _activation(tensor, writers.get(id(tensor)), context, ties)
+            told = flat.get(tensor.name, EVERYTHING)
+            found[tensor.name] = _activation(tensor, writers.get(id(tensor)), context, ties, told)
     # Codes that are only moved keep their format: that of the tensor a tie is named for.
     return {
         name: replace(a, scheme=found[a.tie].scheme) if a.tie else a for name, a in found.items()
@@ -153,14 +156,23 @@ def _quantized_inputs(group: Group, writers: Mapping[int, Group]) -> list[Tensor
 
 
 def _activation(
-    tensor: Variable, group: Group | None, context: Context, ties: Mapping[int, str]
+    tensor: Variable,
+    group: Group | None,
+    context: Context,
+    ties: Mapping[int, str],
+    told: Interval,
 ) -> Activation:
-    """How a tensor is quantized that `group` computes; None: an input, or computed in float."""
+    """How a tensor is quantized that `group` computes; None: an input, or computed in float.
+
+    The range ends where the group cuts it off, or where its readers stop telling values apart.
+    """
     nodes = group.nodes if group else tuple(tensor.inputs)
+    low = max(-inf if group is None or group.low is None else group.low, told[0])
+    high = min(inf if group is None or group.high is None else group.high, told[1])
     return Activation(
         scheme=activation_format(nodes, context.settings, context.base).scheme(PerTensor()),
-        low=group.low if group else None,
-        high=group.high if group else None,
+        low=low if isfinite(low) else None,
+        high=high if isfinite(high) else None,
         tie=ties.get(id(tensor)),
         everyone=group is not None and group.reads_codes,
     )
