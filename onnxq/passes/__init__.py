@@ -14,6 +14,7 @@ from onnxq.passes.lower_constants import LowerConstants
 from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
 from onnxq.passes.remove_identities import RemoveIdentities
 from onnxq.passes.running import Pass, RunResult, apply_passes, run
+from onnxq.passes.spell_activations import SpellActivations, shift_name
 from onnxq.passes.upgrade_opset import UpgradeOpset
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "RemoveDeadNodes",
     "RemoveIdentities",
     "RunResult",
+    "SpellActivations",
     "UpgradeOpset",
     "apply_passes",
     "run",
+    "shift_name",
 ]

@@ -8,7 +8,7 @@ all in the plan and the ranges.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -197,6 +197,8 @@ class _Work:
     def pass_through(self, name: str, activation: Activation) -> Event:
         """Let a tensor pass through Q and DQ on its way to its readers."""
         tensor, parameters = self.variables[name], self.parameters[name]
+        if activation.gain != 1.0:
+            return self._rescale(name, activation)
         readers = tensor.outputs if activation.everyone else self._integer_readers(tensor)
         if activation.everyone and is_output(self.model, tensor):
             # The name belongs to the model's users: the DQ writes it, the producer another.
@@ -206,16 +208,35 @@ class _Work:
         else:
             raw, result = tensor, Variable(self.model.new_name(f"{name}_dequantized"))
             replace_uses(tensor, result, list(readers))
+        pair = self._pair(name, parameters)
+        codes = self._quantize(name, raw, pair, parameters)
+        self._add("DequantizeLinear", name, [codes, *pair], result, parameters)
+        return Applied(name, f"passes through {parameters.scheme.qtype.storage}")
+
+    def _quantize(
+        self, name: str, raw: Tensor, pair: tuple[Constant, Constant], parameters: QParams
+    ) -> Tensor:
         codes: Tensor = Variable(self.model.new_name(f"{name}_quantized"))
-        scale, zero_point = self._pair(name, parameters)
         narrow, as_bytes = _restricted(parameters), parameters.scheme.qtype.stored.bits == _BYTE
         if narrow and not as_bytes:
             raw = self._clip(name, raw, *_value_bounds(parameters))
-        self._add("QuantizeLinear", name, [raw, scale, zero_point], codes, parameters)
+        self._add("QuantizeLinear", name, [raw, *pair], codes, parameters)
         if narrow and as_bytes:
             codes = self._clip(name, codes, *_code_bounds(parameters))
-        self._add("DequantizeLinear", name, [codes, scale, zero_point], result, parameters)
-        return Applied(name, f"passes through {parameters.scheme.qtype.storage}")
+        return codes
+
+    def _rescale(self, name: str, activation: Activation) -> Event:
+        """Let Q and DQ of different scales take the place of a Mul by a constant."""
+        tensor, after = self.variables[name], self.parameters[name]
+        mul = tensor.inputs[0]
+        raw = next(t for t in mul.inputs if not isinstance(t, Constant))
+        high = None if activation.high is None else activation.high / activation.gain
+        before = replace(after, scale=_divided(after, activation.gain, high))
+        codes = self._quantize(name, raw, self._pair(raw.name, before), before)
+        # The DQ takes the place of the Mul, name and all.
+        mul.op, mul.attrs, mul.source = "DequantizeLinear", {}, None
+        mul.inputs = [codes, *self._pair(name, after)]
+        return Applied(name, f"took '{mul.name}' (times {activation.gain:g}) into its scale")
 
     def _integer_readers(self, tensor: Tensor) -> list[Node]:
         return [n for n in tensor.outputs if self._reads_codes(n)]
@@ -234,6 +255,15 @@ class _Work:
         name = self.model.new_name(f"{name}_Clip")
         self.new_nodes.append(Node("Clip", name, [tensor, *bounds], [output]))
         return output
+
+
+def _divided(after: QParams, gain: float, high: float | None) -> NDArray[Any]:
+    """The scale before a gain, so small that no code decodes beyond `high`, where a Clip ends."""
+    scale = np.float32(np.float64(after.scale) / gain)
+    steps = np.float32(after.scheme.maximum - int(after.zero_point))
+    while high is not None and steps * scale > np.float32(high):
+        scale = np.nextafter(scale, np.float32(0))
+    return np.asarray(scale)
 
 
 def _axis_attributes(parameters: QParams) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from onnxq.plan.decisions import (
     Use,
     Weight,
 )
-from onnxq.plan.planning import make_plan
+from onnxq.plan.planning import kept_float, make_plan
 
 __all__ = [
     "WEIGHTS_ONLY",
@@ -29,5 +29,6 @@ __all__ = [
     "Rows",
     "Use",
     "Weight",
+    "kept_float",
     "make_plan",
 ]

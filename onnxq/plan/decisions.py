@@ -64,6 +64,8 @@ class Activation:
         low: Lower end beyond which the range must not reach (Relu, Clip), if any.
         high: Upper end likewise.
         tie: Tensors with the same tie share one range and scale.
+        gain: The DQ's scale is this many times the Q's: it takes the place of a Mul by the
+            constant, of which this tensor is the result.
         everyone: All readers take the dequantized tensor; else only those that run in integers
             (the tensor exists in float anyway, so others lose nothing).
     """
@@ -73,6 +75,7 @@ class Activation:
     high: float | None = None
     tie: str | None = None
     everyone: bool = True
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)

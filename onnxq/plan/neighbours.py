@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer
+from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer, read
 from onnxq.plan.candidates import Candidate, Context
 from onnxq.plan.clipping import clipping, overshoot
 from onnxq.plan.settings import activation_format
 from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
 from onnxq.targets import Arithmetic, Compute, SameScale, Table
+
+_LARGEST_GAIN = 1e6
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Group:
         outputs: The tensors in which the group ends.
         low: Where a Relu or Clip in the tail cuts the range off below.
         high: Likewise above.
+        gain: By which the last node of the tail multiplies, where scales take that over.
         refusals: Why a node behind it is not absorbed, by name.
     """
 
@@ -43,6 +46,7 @@ class Group:
     low: float | None
     high: float | None
     refusals: Mapping[str, str] = field(default_factory=dict)
+    gain: float = 1.0
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -72,9 +76,38 @@ def build_group(
         reader = only_reader(model, bias.outputs[0])
     clip = absorbable.get(reader.name) if reader is not None else None
     group = Group(head, tail, bias, _ends((node, *tail)), None, None)
-    if clip is None or not isinstance(clip.rule, AbsorbedRule) or node.op not in clip.rule.into:
+    if clip is not None and isinstance(clip.rule, AbsorbedRule) and node.op in clip.rule.into:
+        group = _with_clip(group, clip.node, clip.rule, context)
+    return _with_gain(model, group, absorbable)
+
+
+def _with_gain(model: Model, group: Group, candidates: Mapping[str, Candidate]) -> Group:
+    """The group with a Mul by a positive constant at its end, which scales take over."""
+    reader = only_reader(model, group.outputs[0]) if len(group.outputs) == 1 else None
+    mul = None if reader is None else candidates.get(reader.name)
+    if mul is None or not isinstance(mul.rule, Arithmetic) or not mul.rule.free_scalar:
         return group
-    return _with_clip(group, clip.node, clip.rule, context)
+    factor = _positive_scalar(mul.node)
+    if factor is None or not writes_codes(group):
+        return group
+    low, high = (None if end is None else end * factor for end in (group.low, group.high))
+    return replace(
+        group,
+        tail=(*group.tail, mul.node),
+        outputs=_ends((mul.node,)),
+        low=low,
+        high=high,
+        gain=factor,
+    )
+
+
+def _positive_scalar(node: Node) -> float | None:
+    for tensor in node.inputs:
+        # One of higher rank could raise the rank of the result.
+        if isinstance(tensor, Constant) and not tensor.overridable and not tensor.stored.shape:
+            value = float(read(tensor))
+            return value if 0.0 < value < _LARGEST_GAIN else None
+    return None
 
 
 def _with_clip(group: Group, clip: Node, rule: AbsorbedRule, context: Context) -> Group:

@@ -61,6 +61,16 @@ def make_plan(
     return replace(plan, model=model.digest(), opset=needed_opset(plan, target))
 
 
+def kept_float(model: Model, target: Target, config: Config) -> set[str]:
+    """Names of the nodes that the configuration keeps float.
+
+    Raises:
+        ConfigError: if a selector of the configuration matches nothing.
+    """
+    settings = resolve_settings(model.nodes, _weighted(model, target), config, target)
+    return {name for name, found in settings.items() if found.keep_float}
+
+
 def _weighted(model: Model, target: Target) -> list[Node]:
     """Nodes that multiply by weights: the layers, of which the outer ones may be special."""
     return [
@@ -175,6 +185,7 @@ def _activation(
         high=high if isfinite(high) else None,
         tie=ties.get(id(tensor)),
         everyone=group is not None and group.reads_codes,
+        gain=group.gain if group else 1.0,
     )
 
 

@@ -83,6 +83,8 @@ class Arithmetic(_Rule):
         when: `chain`: only between integer neighbours, where it saves conversions; `always`.
         scales: `free`, or `tied` if all inputs and the output must share one scale.
         output: `required`, or `never` if the engine wants only the inputs quantized.
+        free_scalar: With one positive constant for an operand it costs nothing: the scale of
+            the DequantizeLinear takes the factor (Mul only).
     """
 
     role: Literal["arithmetic"]
@@ -90,6 +92,7 @@ class Arithmetic(_Rule):
     when: Literal["chain", "always"] = "chain"
     scales: Literal["free", "tied"] = "free"
     output: Literal["required", "never"] = "required"
+    free_scalar: bool = False
 
 
 class SameScale(_Rule):
@@ -141,6 +144,7 @@ class Target(_Data):
         bias: How biases are stored: `int32` with scale input × weight, or `float`.
         measurable: Whether the ONNX Runtime installed here is this engine.
         processor: What an x86 processor must have, if there is such a condition.
+        spelled: Activations that run in integers once spelled with Add, Clip and Mul.
         operators: The rule of each accelerated operator; the others stay float.
         never: Why an operator stays float, where there is more to say than that.
     """
@@ -153,5 +157,6 @@ class Target(_Data):
     bias: Literal["int32", "float"]
     measurable: bool = False
     processor: Processor | None = None
+    spelled: list[Literal["HardSwish", "HardSigmoid"]] = []
     operators: dict[str, Rule]
     never: dict[str, str] = {}

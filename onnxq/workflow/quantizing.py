@@ -38,6 +38,7 @@ from onnxq.plan import Plan, make_plan
 from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
+from onnxq.workflow.deciding import decide
 from onnxq.workflow.preparing import prepare, upgrade
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.result import QuantizeResult, Sizes
@@ -107,11 +108,11 @@ def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model
     model = copy_model(original)
     prepare(model, None)
     target = load_target(config.target)
-    plan = make_plan(model, target, config)
-    if plan.opset > model.opset:
-        upgrade(model, plan.opset, None)
-        plan = make_plan(model, target, config)
-    return plan, model
+    opset = make_plan(model, target, config).opset
+    if opset > model.opset:
+        upgrade(model, opset, None)
+    decided = decide(model, target, config)
+    return decided.plan, decided.model
 
 
 @dataclass
@@ -187,10 +188,11 @@ class _Job:
         made_up = made_up_feeds(self.specs, 1, seed=self.config.seed)
         compared = made_up if sample is None else [sample]
         self._note(prepare(self.model, compared))
-        self.plan = make_plan(self.model, self.target, self.config)
-        if self.plan.opset > self.model.opset:
-            self._note(upgrade(self.model, self.plan.opset, compared))
-            self.plan = make_plan(self.model, self.target, self.config)
+        opset = make_plan(self.model, self.target, self.config).opset
+        if opset > self.model.opset:
+            self._note(upgrade(self.model, opset, compared))
+        decided = decide(self.model, self.target, self.config)
+        self.model, self.plan = decided.model, decided.plan
         if not self.plan.integer_nodes:
             self.warnings.append("nothing can run in integers: the result is the prepared model")
 
@@ -266,7 +268,8 @@ class _Job:
     def verify(self) -> None:
         """Check the result, and measure it against the input model."""
         with self.stages.stage("verify"):
-            check_valid(self.quantized)
+            objection = check_valid(self.quantized, self.original)
+            self.warnings.extend([objection] if objection else [])
             run_quantized = runner(open_result(self.quantized, self.target))
             if self.target.measurable:
                 self.placement = read_placement(self.quantized, self.plan)

@@ -44,22 +44,36 @@ class Placement:
     weight_conversions: int
 
 
-def check_valid(model: Model) -> None:
-    """Run onnx's checker over a model.
+def check_valid(result: Model, original: Model) -> str:
+    """Run onnx's checker over a result.
+
+    Returns:
+        What it objects to in the original already; engines take many such models.
 
     Raises:
-        InvariantError: if it objects: a defect of onnxq, since the input was valid.
+        InvariantError: if it objects to the result alone, which is a defect of onnxq.
     """
+    objection = _objection(result)
+    if not objection:
+        return ""
+    before = _objection(original)
+    if before:
+        return f"the model does not pass onnx.checker, with or without onnxq: {before}"
+    raise InvariantError(
+        "the result does not pass onnx.checker",
+        why=objection,
+        remedy="please report this with the model or its exporter",
+    )
+
+
+def _objection(model: Model) -> str:
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         path = save(model, Path(folder) / "model.onnx")
         try:
             onnx.checker.check_model(str(path))
         except onnx.checker.ValidationError as error:
-            raise InvariantError(
-                "the result does not pass onnx.checker",
-                why=str(error).strip().splitlines()[0],
-                remedy="please report this with the model or its exporter",
-            ) from error
+            return str(error).strip().splitlines()[0]
+    return ""
 
 
 def open_result(model: Model, target: Target) -> ort.InferenceSession:

@@ -1,0 +1,49 @@
+"""From the prepared float model to the plan, and to the model that the plan is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxq.config import Config
+from onnxq.graph import Model, copy_model
+from onnxq.passes import SpellActivations, apply_passes, shift_name
+from onnxq.plan import Float, Plan, kept_float, make_plan
+from onnxq.targets import Target
+
+_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A plan, and the float model whose nodes and tensors it names."""
+
+    model: Model
+    plan: Plan
+
+
+def decide(model: Model, target: Target, config: Config) -> Decided:
+    """Plan a model, with activations spelled out where their spelling then runs in integers.
+
+    Args:
+        model: The float model, after the exact passes and on the operator set it needs. It is
+            not changed.
+        target: What the engine accelerates.
+        config: The user's wishes; a node that is to stay float is not spelled.
+
+    Raises:
+        ConfigError: if a selector of the configuration matches nothing.
+    """
+    operators = frozenset(target.spelled)
+    names = {n.name for n in model.nodes if n.op in operators and n.standard}
+    keep = kept_float(model, target, config) & names
+    for _ in range(_ROUNDS):
+        if names <= keep:
+            break
+        spelled = copy_model(model)
+        apply_passes(spelled, [SpellActivations(operators, frozenset(keep))])
+        plan = make_plan(spelled, target, config)
+        left = {n for n in names - keep if isinstance(plan.nodes.get(shift_name(n)), Float)}
+        if not left:
+            return Decided(spelled, plan)
+        keep |= left
+    return Decided(model, make_plan(model, target, config))
