@@ -10,6 +10,7 @@ from onnxq.passes.fuse_gelu import FuseGelu
 from onnxq.passes.fuse_pad import FusePad
 from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
+from onnxq.passes.insert_switches import SWITCHES, InsertSwitches
 from onnxq.passes.lower_constants import LowerConstants
 from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
 from onnxq.passes.remove_identities import RemoveIdentities
@@ -18,6 +19,7 @@ from onnxq.passes.spell_activations import SpellActivations, shift_name
 from onnxq.passes.upgrade_opset import UpgradeOpset
 
 __all__ = [
+    "SWITCHES",
     "Applied",
     "DeduplicateConstants",
     "Event",
@@ -29,6 +31,7 @@ __all__ = [
     "FusePad",
     "InlineFunctions",
     "InsertQDQ",
+    "InsertSwitches",
     "LowerConstants",
     "Pass",
     "PassReport",

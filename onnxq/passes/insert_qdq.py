@@ -24,10 +24,22 @@ from onnxq.graph import (
     is_output,
     read,
     replace_uses,
+    set_input,
     take_output,
 )
 from onnxq.passes.events import Applied, Event
-from onnxq.plan import WEIGHTS_ONLY, Activation, Bias, Integer, Operand, Plan, Rows, Use, Weight
+from onnxq.plan import (
+    WEIGHTS_ONLY,
+    Activation,
+    Bias,
+    Integer,
+    Operand,
+    Plan,
+    Rows,
+    Shield,
+    Use,
+    Weight,
+)
 from onnxq.quant import (
     PerBlock,
     PerChannel,
@@ -66,6 +78,13 @@ class InsertQDQ:
         for name, activation in self.plan.activations.items():
             yield work.pass_through(name, activation)
         model.graph.nodes.extend(work.new_nodes)
+
+
+def weight_parameters(
+    model: Model, plan: Plan, activations: Mapping[str, QParams], search: bool
+) -> Mapping[Use, QParams]:
+    """Scale and zero point of every weight and table of a plan, as `InsertQDQ` chooses them."""
+    return _Work(model, plan, activations, search).weights
 
 
 @dataclass
@@ -128,6 +147,8 @@ class _Work:
                 return self._store_bias(use, operand)
             case Rows():
                 return self._store_rows(use, operand)
+            case Shield():
+                return self._store_shield(use, operand)
 
     def _read_instead(self, use: Use, tensor: Tensor) -> None:
         self.nodes[use.node].inputs[use.index] = tensor
@@ -178,6 +199,24 @@ class _Work:
         self.new_nodes.append(node)
         self._read_instead(use, output)
         return Applied(use.node, f"stores '{operand.tensor}' as int32")
+
+    def _store_shield(self, use: Use, operand: Shield) -> Event:
+        node = self.nodes[use.node]
+        given = self._bias(use) if operand.tensor else np.zeros(operand.channels, np.float32)
+        # A float is a whole number below 2^24 times a power of two: nothing is lost.
+        scale = np.ldexp(np.float32(1), np.frexp(given)[1] - 24)
+        scale = np.where(scale > 0, scale, np.float32(1))
+        codes = np.rint(given / scale).astype(np.int32)
+        base = operand.tensor or f"{use.node}_bias"
+        stored = constant(self.model.new_name(f"{base}_quantized"), codes)
+        steps = constant(self.model.new_name(f"{base}_scale"), scale.astype(np.float32))
+        output = Variable(self.model.new_name(f"{base}_dequantized"))
+        name = self.model.new_name(f"{base}_DequantizeLinear")
+        self.new_nodes.append(
+            Node("DequantizeLinear", name, [stored, steps], [output], {"axis": 0})
+        )
+        set_input(node, use.index, output)
+        return Applied(use.node, "stays float for the engine too: its bias became int32")
 
     def _store_rows(self, use: Use, operand: Rows) -> Event:
         parameters = self.weights[use]

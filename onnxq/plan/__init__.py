@@ -11,6 +11,7 @@ from onnxq.plan.decisions import (
     Operand,
     Plan,
     Rows,
+    Shield,
     Use,
     Weight,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Operand",
     "Plan",
     "Rows",
+    "Shield",
     "Use",
     "Weight",
     "kept_float",

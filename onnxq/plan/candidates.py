@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,11 +41,13 @@ class Context:
     base: NodeSettings
     unavailable: Mapping[str, str]
     """Tensors that must stay float (no data seen, no usable range), with the reason."""
+    returned: Mapping[str, str] = field(default_factory=dict)
+    """Nodes that must stay float, with the reason."""
 
 
 def examine(node: Node, context: Context) -> Candidate | str:
     """The candidate, or the reason why the node stays float."""
-    keep = context.settings[node.name].keep_float
+    keep = context.settings[node.name].keep_float or context.returned.get(node.name, "")
     if keep:
         return keep
     rule = context.target.operators.get(node.op) if node.standard else None

@@ -107,7 +107,20 @@ class Rows:
     output: str
 
 
-Operand: TypeAlias = Weight | Bias | Rows
+@dataclass(frozen=True)
+class Shield:
+    """A float node's bias, stored as int32 without loss, so that the engine leaves the node float.
+
+    Attributes:
+        tensor: The bias; empty if the node has none, which then gets one of zeros.
+        channels: Its length.
+    """
+
+    tensor: str
+    channels: int
+
+
+Operand: TypeAlias = Weight | Bias | Rows | Shield
 
 
 @dataclass(frozen=True)
@@ -178,7 +191,7 @@ class Plan:
             ) from error
 
 
-_Kind = Literal["integer", "absorbed", "float", "weight", "bias", "rows"]
+_Kind = Literal["integer", "absorbed", "float", "weight", "bias", "rows", "shield"]
 _KIND: dict[type, _Kind] = {
     Integer: "integer",
     Absorbed: "absorbed",
@@ -186,12 +199,13 @@ _KIND: dict[type, _Kind] = {
     Weight: "weight",
     Bias: "bias",
     Rows: "rows",
+    Shield: "shield",
 }
 _TYPE = {kind: type_ for type_, kind in _KIND.items()}
 
 
 def _operand_dict(operand: Operand) -> dict[str, object]:
-    if isinstance(operand, Bias):
+    if isinstance(operand, Bias | Shield):
         return asdict(operand)
     return {**asdict(operand), "scheme": operand.scheme.to_dict()}
 

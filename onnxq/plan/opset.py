@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnxq.plan.decisions import Bias, Plan
+from onnxq.plan.decisions import Plan, Rows, Weight
 from onnxq.quant import PerBlock, PerChannel, Scheme
 from onnxq.targets import Target
 
@@ -21,7 +21,7 @@ def needed_opset(plan: Plan, target: Target) -> int:
 
 def _schemes(plan: Plan) -> Iterator[Scheme]:
     yield from (a.scheme for a in plan.activations.values())
-    yield from (o.scheme for o in plan.operands.values() if not isinstance(o, Bias))
+    yield from (o.scheme for o in plan.operands.values() if isinstance(o, Weight | Rows))
 
 
 def _opset_of(scheme: Scheme) -> int:

@@ -23,6 +23,7 @@ from onnxq.plan.operands import operands_of
 from onnxq.plan.opset import needed_opset
 from onnxq.plan.saturating import EVERYTHING, Interval, saturation
 from onnxq.plan.settings import activation_format, base_settings, resolve_settings
+from onnxq.plan.shields import shields
 from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
 from onnxq.targets import Arithmetic, Compute, SameScale, Target
@@ -34,6 +35,7 @@ def make_plan(
     config: Config,
     *,
     unavailable: Mapping[str, str] | None = None,
+    returned: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide for every node whether it runs in integers, and for every tensor how it is stored.
 
@@ -42,6 +44,7 @@ def make_plan(
         target: What the engine accelerates.
         config: The user's wishes.
         unavailable: Tensors that must stay float, with the reason (no data seen, say).
+        returned: Nodes that must stay float, with the reason (they cost too much accuracy, say).
 
     Returns:
         The plan; every node of the main graph has a decision with a reason.
@@ -51,12 +54,13 @@ def make_plan(
     """
     settings = resolve_settings(model.nodes, _weighted(model, target), config, target)
     base = base_settings(config, target)
-    context = Context(target, infer_types(model), settings, base, unavailable or {})
+    context = Context(target, infer_types(model), settings, base, unavailable or {}, returned or {})
     examined = {node.name: examine(node, context) for node in model.nodes}
     groups, reasons = _groups(model, examined, context)
     nodes = _node_decisions(model, examined, groups, reasons)
     activations = _activations(model, groups, context)
     operands = dict(operands_of(groups, settings))
+    operands.update(shields(model, nodes, activations, target))
     plan = Plan(target.name, "", 0, nodes, activations, operands)
     return replace(plan, model=model.digest(), opset=needed_opset(plan, target))
 

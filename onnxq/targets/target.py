@@ -144,6 +144,8 @@ class Target(_Data):
         bias: How biases are stored: `int32` with scale input × weight, or `float`.
         measurable: Whether the ONNX Runtime installed here is this engine.
         processor: What an x86 processor must have, if there is such a condition.
+        quantizes_weights: Operators whose float weights the engine itself quantizes between a DQ
+            and a Q, more coarsely than here, unless their bias comes out of a DQ.
         spelled: Activations that run in integers once spelled with Add, Clip and Mul.
         operators: The rule of each accelerated operator; the others stay float.
         never: Why an operator stays float, where there is more to say than that.
@@ -157,6 +159,7 @@ class Target(_Data):
     bias: Literal["int32", "float"]
     measurable: bool = False
     processor: Processor | None = None
+    quantizes_weights: list[str] = []
     spelled: list[Literal["HardSwish", "HardSigmoid"]] = []
     operators: dict[str, Rule]
     never: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnxq.config import Config
@@ -21,7 +22,9 @@ class Decided:
     plan: Plan
 
 
-def decide(model: Model, target: Target, config: Config) -> Decided:
+def decide(
+    model: Model, target: Target, config: Config, returned: Mapping[str, str] | None = None
+) -> Decided:
     """Plan a model, with activations spelled out where their spelling then runs in integers.
 
     Args:
@@ -29,21 +32,22 @@ def decide(model: Model, target: Target, config: Config) -> Decided:
             not changed.
         target: What the engine accelerates.
         config: The user's wishes; a node that is to stay float is not spelled.
+        returned: Further nodes that stay float, with the reason.
 
     Raises:
         ConfigError: if a selector of the configuration matches nothing.
     """
     operators = frozenset(target.spelled)
     names = {n.name for n in model.nodes if n.op in operators and n.standard}
-    keep = kept_float(model, target, config) & names
+    keep = (kept_float(model, target, config) | (returned or {}).keys()) & names
     for _ in range(_ROUNDS):
         if names <= keep:
             break
         spelled = copy_model(model)
         apply_passes(spelled, [SpellActivations(operators, frozenset(keep))])
-        plan = make_plan(spelled, target, config)
+        plan = make_plan(spelled, target, config, returned=returned)
         left = {n for n in names - keep if isinstance(plan.nodes.get(shift_name(n)), Float)}
         if not left:
             return Decided(spelled, plan)
         keep |= left
-    return Decided(model, make_plan(model, target, config))
+    return Decided(model, make_plan(model, target, config, returned=returned))
