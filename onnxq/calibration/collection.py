@@ -58,12 +58,7 @@ class Statistics(Mapping[str, TensorStatistics]):
     @property
     def unobserved(self) -> tuple[str, ...]:
         """Tensors without a single ordinary value: never computed, empty, or not float."""
-        return tuple(name for name, one in self.items() if not one.samples and not one.unresolved)
-
-    @property
-    def unresolved(self) -> tuple[str, ...]:
-        """Tensors whose extremes alone do not say the range; observe their values."""
-        return tuple(name for name, one in self.items() if one.unresolved)
+        return tuple(name for name, one in self.items() if not one.samples)
 
 
 def collect(

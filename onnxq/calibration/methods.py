@@ -132,12 +132,6 @@ def _named_range(name: str, statistics: TensorStatistics, request: RangeRequest)
 
 
 def _require_values(statistics: TensorStatistics) -> None:
-    if statistics.unresolved:
-        raise DataError(
-            "the extremes do not tell the range",
-            why=f"in {statistics.unresolved} sample(s) they are mask values, infinite or NaN",
-            remedy="observe the values of this tensor instead of its extremes",
-        )
     if not statistics.samples:
         raise DataError(
             "no value was observed",

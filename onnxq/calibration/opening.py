@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from onnxq.calibration.arrays import nearest, to_array
+from onnxq.calibration.arrays import to_array
 from onnxq.calibration.feeds import Feeds
 from onnxq.calibration.paths import source_at
 from onnxq.calibration.sources import (
@@ -21,7 +18,7 @@ from onnxq.calibration.sources import (
     Source,
 )
 from onnxq.calibration.stacked import MemoryColumn, StackedSource
-from onnxq.config import Preprocessing
+from onnxq.config import Preprocessing, import_function
 from onnxq.engine import InputSpec
 from onnxq.errors import UsageError
 
@@ -75,7 +72,7 @@ def _to_source(
     if isinstance(source, (str, os.PathLike)):
         text = os.fspath(source)
         if is_function_name(text):
-            return CallableSource(_function(text), again, text)
+            return CallableSource(_imported(text), again, text)
         return source_at(Path(text), specs, preprocessing)
     if isinstance(source, Mapping):
         columns = {str(k): MemoryColumn(to_array(v, f"array '{k}'")) for k, v in source.items()}
@@ -103,33 +100,5 @@ def is_function_name(text: str) -> bool:
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), function))
 
 
-def _function(text: str) -> Callable[[], object]:
-    module_name, _, name = text.rpartition(":")
-    try:
-        with _current_directory_importable():
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(
-            f"module '{module_name}' cannot be imported",
-            where=text,
-            why=str(error),
-            remedy="run from the directory it is in, or install it",
-        ) from error
-    function: object = getattr(module, name, None)
-    if callable(function):
-        return function
-    raise UsageError(
-        f"module '{module_name}' has no function '{name}'",
-        where=text,
-        remedy=f"{nearest(name, dir(module))}name a function without arguments",
-    )
-
-
-@contextmanager
-def _current_directory_importable() -> Iterator[None]:
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+def _imported(text: str) -> Callable[[], object]:
+    return import_function(text, error=UsageError, purpose="a function without arguments")

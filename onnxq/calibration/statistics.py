@@ -43,8 +43,6 @@ class TensorStatistics:
         nan: How many values were NaN.
         infinite: How many were infinite.
         huge: How many were finite, but not ordinary.
-        unresolved: Arrays of which only the extremes were seen, and these were not ordinary:
-            the ordinary extremes are unknown. Observe the tensor by its values instead.
         histogram: Counts of the ordinary values, or None where extremes are all that is needed.
     """
 
@@ -59,7 +57,6 @@ class TensorStatistics:
     nan: int = 0
     infinite: int = 0
     huge: int = 0
-    unresolved: int = 0
     histogram: BitHistogram | None = field(default=None)
 
     @classmethod
@@ -110,30 +107,6 @@ class TensorStatistics:
             if self.histogram is not None:
                 self.histogram.observe(np.ascontiguousarray(values))
 
-    def observe_extremes(self, low: float, high: float, count: int) -> None:
-        """Take in the lowest and highest value of one sample, found elsewhere.
-
-        Args:
-            low: Lowest value (a float32 number).
-            high: Highest value.
-            count: How many values there were.
-
-        Raises:
-            UsageError: These statistics count values in a histogram.
-        """
-        if self.histogram is not None:
-            raise UsageError("a histogram cannot be filled from extremes", remedy="observe arrays")
-        if count == 0:
-            return
-        low, high = float(np.float32(low)), float(np.float32(high))
-        self.count += count
-        if are_ordinary(low, high):
-            self._add_extremes(low, high)
-            return
-        self.unresolved += 1
-        # Of the values themselves only the two extremes are known.
-        self._count_extraordinary(np.unique(np.array([low, high], np.float32)))
-
     def merge(self, other: TensorStatistics) -> TensorStatistics:
         """The statistics of the samples of both.
 
@@ -152,7 +125,6 @@ class TensorStatistics:
             nan=self.nan + other.nan,
             infinite=self.infinite + other.infinite,
             huge=self.huge + other.huge,
-            unresolved=self.unresolved + other.unresolved,
             histogram=_merged(self.histogram, other.histogram),
         )
 
@@ -222,7 +194,7 @@ class TensorStatistics:
 _EXTREMES = ("minimum", "maximum", "raw_minimum", "raw_maximum")
 _INTEGERS = (
     *("count", "samples", "low_sum", "high_sum"),
-    *("nan", "infinite", "huge", "unresolved"),
+    *("nan", "infinite", "huge"),
 )
 
 

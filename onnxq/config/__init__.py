@@ -8,6 +8,7 @@ from onnxq.config.formats import (
     Override,
     WeightFormat,
 )
+from onnxq.config.functions import import_function
 from onnxq.config.inputs import Calibration, Evaluate, Preprocessing
 from onnxq.config.json_schema import json_schema
 from onnxq.config.loading import (
@@ -60,6 +61,7 @@ __all__ = [
     "Setting",
     "WeightFormat",
     "effective",
+    "import_function",
     "json_schema",
     "load_config",
     "parse_config",

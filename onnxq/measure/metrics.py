@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from numpy.typing import NDArray
 
+from onnxq.config import import_function
 from onnxq.errors import ConfigError
 
 Scorer: TypeAlias = Callable[[Mapping[str, NDArray[Any]], NDArray[Any]], float]
@@ -87,34 +84,7 @@ def load_scorer(reference: str) -> Scorer:
     Raises:
         ConfigError: if the module or the function does not exist or cannot be called.
     """
-    module_name, _, function_name = reference.partition(":")
-    try:
-        with _working_directory_importable():
-            module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise ConfigError(
-            f"module '{module_name}' cannot be imported",
-            where=f"metric '{reference}'",
-            why=f"{type(error).__name__}: {error}",
-            remedy="run in the folder of the module, or install it",
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise ConfigError(
-            f"module '{module_name}' has no function '{function_name}'",
-            where=f"metric '{reference}'",
-            remedy="define it as function(outputs, labels) -> float",
-        )
-    scorer: Scorer = function
+    scorer: Scorer = import_function(
+        reference, error=ConfigError, purpose="function(outputs, labels) -> float"
+    )
     return scorer
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    """Let modules beside the user's configuration be found, as `python` itself would."""
-    path = str(Path.cwd())
-    sys.path.insert(0, path)
-    try:
-        yield
-    finally:
-        sys.path.remove(path)

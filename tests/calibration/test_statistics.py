@@ -117,28 +117,9 @@ def test_empty_arrays_and_scalars():
     assert observed([np.float32(3.0).reshape(())]).maximum == 3.0
 
 
-def test_extremes_equal_the_values_they_come_from():
-    arrays = np.random.default_rng(0).normal(size=(5, 20)).astype(np.float32)
-    statistics = TensorStatistics.empty(histogram=False)
-    for array in arrays:
-        statistics.observe_extremes(float(array.min()), float(array.max()), array.size)
-    assert statistics == observed(arrays, histogram=False)
-
-
-@pytest.mark.parametrize("low", [-3.4e38, -np.inf, np.nan])
-def test_extremes_that_are_not_ordinary_leave_the_range_unresolved(low):
-    statistics = TensorStatistics.empty(histogram=False)
-    statistics.observe_extremes(low, 1.0, 10)
-    assert statistics.unresolved == 1
-    assert statistics.samples == 0
-    assert statistics.count == 10
-
-
 def test_misuse_is_refused():
     with pytest.raises(UsageError, match="int64 has no range"):
         observed([np.arange(3)])
-    with pytest.raises(UsageError, match="cannot be filled from extremes"):
-        TensorStatistics.empty(histogram=True).observe_extremes(0, 1, 2)
     with pytest.raises(UsageError, match="cannot be merged"):
         TensorStatistics.empty(histogram=True).merge(TensorStatistics.empty(histogram=False))
     with pytest.raises(DataError, match="not calibration statistics"):
