@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,13 @@ import onnxruntime
 
 Arrays = Mapping[str, np.ndarray]
 
-TORCH_REQUIREMENTS = ("torch==2.13.0", "onnx==1.23.2", "safetensors==0.8.0", "numpy")
+TORCH_REQUIREMENTS = (
+    "torch==2.13.0",
+    "onnx==1.23.2",
+    "onnxscript==0.7.2",
+    "safetensors==0.8.0",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Cache:
 
     Attributes:
         folder: created when missing; nothing in it is ever committed.
-        torch_python: an interpreter with torch, onnx and safetensors; made when None.
+        torch_python: an interpreter with TORCH_REQUIREMENTS; made when None.
         fetched: the requirements met so far, to be named in the manifest.
     """
 
@@ -78,15 +84,21 @@ class Cache:
 
     def torch_interpreter(self) -> Path:
         """Return an interpreter with torch, made in the cache the first time."""
-        if self.torch_python is not None:
-            return self.torch_python
-        folder = self.folder / "torch_env"
+        if self.torch_python is None:
+            self.torch_python = self.environment("torch_env", TORCH_REQUIREMENTS)
+        return self.torch_python
+
+    def environment(self, name: str, requirements: Sequence[str]) -> Path:
+        """Return the interpreter of a virtual environment, made or completed when needed."""
+        folder = self.folder / name
         python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
+        complete = folder / "complete"
+        wanted = "\n".join(requirements)
+        if not python.exists():
             _run([sys.executable, "-m", "venv", str(folder)])
-            _run([str(python), "-m", "pip", "install", "--quiet", *TORCH_REQUIREMENTS])
-            (folder / "complete").touch()
-        self.torch_python = python
+        if not complete.exists() or complete.read_text() != wanted:
+            _run([str(python), "-m", "pip", "install", "--quiet", *requirements])
+            complete.write_text(wanted)
         return python
 
     def exported(self, name: str, packages: list[Path]) -> onnx.ModelProto:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from onnxq.passes import RunResult as RunResult
     from onnxq.passes import run as run
     from onnxq.plan import Plan as Plan
+    from onnxq.rules import Rule as Rule
     from onnxq.workflow import QuantizeResult as QuantizeResult
+    from onnxq.workflow import SimplifyResult as SimplifyResult
     from onnxq.workflow import quantize as quantize
+    from onnxq.workflow import simplify as simplify
 
 __version__ = "0.1.0"
 
@@ -37,12 +40,15 @@ _HOME = {
     "QuantizeResult": "onnxq.workflow",
     "Ranges": "onnxq.calibration",
     "Refused": "onnxq.passes",
+    "Rule": "onnxq.rules",
     "RunResult": "onnxq.passes",
+    "SimplifyResult": "onnxq.workflow",
     "load": "onnxq.graph",
     "load_config": "onnxq.config",
     "quantize": "onnxq.workflow",
     "run": "onnxq.passes",
     "save": "onnxq.graph",
+    "simplify": "onnxq.workflow",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -11,6 +11,7 @@ from onnxq.cli.verbosity import help_without_command, verbosity
 
 COMMANDS = {
     "quantize": Entry("onnxq.cli.quantize", "Quantize a model and prove the result."),
+    "simplify": Entry("onnxq.cli.simplify", "Make a float model faster, exactly."),
     "plan": Entry("onnxq.cli.plan", "Show what quantize would do, and touch nothing."),
     "inspect": Entry("onnxq.cli.inspect", "Show what a model is made of."),
     "compare": Entry("onnxq.cli.compare", "Compare the outputs, size and speed of two models."),
@@ -23,7 +24,7 @@ COMMANDS = {
 
 _EXIT_CODES = (
     "0    success",
-    "1    the result misses its budget",
+    "1    the result misses its budget, or is slower",
     "2    wrong arguments or configuration",
     "3    the model, the data, the disk or the memory cannot serve",
     "70   a defect of onnxq",
@@ -31,6 +32,7 @@ _EXIT_CODES = (
 )
 _EXAMPLES = (
     "onnxq quantize model.onnx --calibration samples.npz",
+    "onnxq simplify model.onnx",
     "onnxq plan model.onnx",
     "onnxq compare model.onnx model.int8.onnx --data test.npz --labels labels",
 )

@@ -7,12 +7,11 @@ from onnxq.engine.session import (
     Optimization,
     Run,
     engine_reason,
-    input_specs,
     open_session,
-    output_specs,
+    open_to_compare,
     runner,
 )
-from onnxq.engine.spec import Feed, InputSpec
+from onnxq.engine.spec import Feed, InputSpec, input_specs, output_specs
 
 __all__ = [
     "ENGINE_ERRORS",
@@ -24,6 +23,7 @@ __all__ = [
     "input_specs",
     "made_up_feeds",
     "open_session",
+    "open_to_compare",
     "output_specs",
     "processor_flags",
     "runner",

@@ -10,15 +10,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
-from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-from onnxq.engine.spec import Feed, InputSpec
+from onnxq.engine.fed import HEAVY, FedSession, is_heavy, weights_as_inputs
+from onnxq.engine.spec import Feed
 from onnxq.errors import ModelError
 from onnxq.graph import Model, embedded, save
 
@@ -60,24 +59,14 @@ class Optimization(Enum):
     ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
-_IN_MEMORY_LIMIT = 1_900_000_000
-_FATAL_ONLY = 4
+_MANY_NODES = 4000
+"""From here on the engine's optimizations take seconds."""
 
-_ELEMENT_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-    "tensor(int8)": np.int8,
-    "tensor(uint8)": np.uint8,
-    "tensor(int16)": np.int16,
-    "tensor(uint16)": np.uint16,
-    "tensor(int32)": np.int32,
-    "tensor(uint32)": np.uint32,
-    "tensor(int64)": np.int64,
-    "tensor(uint64)": np.uint64,
-    "tensor(bool)": np.bool_,
-    "tensor(string)": np.object_,
-}
+_MESSAGE_LIMIT = 1_900_000_000
+"""Bytes of weights that a protobuf message has room for."""
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_FATAL_ONLY = 4
 
 
 def open_session(
@@ -101,37 +90,87 @@ def open_session(
     Raises:
         ModelError: if the engine refuses the model; the message carries its reason.
     """
+    options = _options(optimization, threads=threads, spinning=spinning)
+    if optimized_path is not None:
+        options.optimized_model_filepath = str(optimized_path)
+    where = str(source) if isinstance(source, str | os.PathLike) else ""
+    # The optimized model would point to weights in a file that is deleted again.
+    largest = HEAVY if optimized_path is None else _MESSAGE_LIMIT
+    with _explained(where), _loadable(source, largest) as loadable:
+        return ort.InferenceSession(loadable, options, providers=_PROVIDERS)
+
+
+def open_to_compare(model: Model) -> ort.InferenceSession:
+    """Open a CPU session whose outputs count, not its speed.
+
+    Small models are optimized as those who use them will have it. The engine's time to optimize
+    grows with the square of the nodes, and it copies weights several times over: large models
+    are run as they are, and their weights where they lie. The session then keeps the values of
+    the weights in memory as long as it lives.
+
+    Raises:
+        ModelError: if the engine refuses the model; the message carries its reason.
+    """
+    heavy = is_heavy(model)
+    if not heavy and len(model.nodes) < _MANY_NODES:
+        return open_session(model)
+    try:
+        return _open_fed(model) if heavy else open_session(model, optimization=Optimization.NONE)
+    except ModelError:
+        # Some kernels exist only for weights known beforehand, or after a fusion.
+        return open_session(model)
+
+
+def _open_fed(model: Model) -> ort.InferenceSession:
+    options = _options(Optimization.NONE)
+    with _explained():
+        content, weights = weights_as_inputs(model)
+        return FedSession(content, weights, sess_options=options, providers=_PROVIDERS)
+
+
+def _options(
+    optimization: Optimization, *, threads: int = 0, spinning: bool = False
+) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     options.graph_optimization_level = optimization.value
-    if optimized_path is not None:
-        options.optimized_model_filepath = str(optimized_path)
+    # A model that is run once or twice gives its memory back at once; others keep a stock.
+    options.enable_cpu_mem_arena = optimization is not Optimization.NONE
+    options.enable_mem_pattern = optimization is not Optimization.NONE
+    return options
+
+
+@contextmanager
+def _explained(where: str = "") -> Iterator[None]:
     try:
-        with _loadable(source) as loadable:
-            return ort.InferenceSession(loadable, options, providers=["CPUExecutionProvider"])
+        yield
     except ENGINE_ERRORS as error:
         raise ModelError(
             "ONNX Runtime does not load the model",
-            where=str(source) if isinstance(source, str | os.PathLike) else "",
+            where=where,
             why=engine_reason(error),
             remedy="check it with onnx.checker, or export it again",
         ) from error
 
 
 @contextmanager
-def _loadable(source: Model | onnx.ModelProto | str | os.PathLike[str]) -> Iterator[str | bytes]:
-    """What InferenceSession takes: bytes while they fit a protobuf message, else a path."""
+def _loadable(
+    source: Model | onnx.ModelProto | str | os.PathLike[str], largest: int
+) -> Iterator[str | bytes]:
+    """What InferenceSession takes: bytes of a model up to `largest`, else the path of a file."""
     if isinstance(source, str | os.PathLike):
         yield str(source)
     elif isinstance(source, onnx.ModelProto):
         yield source.SerializeToString()
-    elif source.stored_bytes() < _IN_MEMORY_LIMIT:
+    elif source.stored_bytes() < largest:
         yield source.to_proto(embedded).SerializeToString()
     else:
+        # The engine maps weights that lie in a file of their own, and copies all others.
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
-            yield str(save(source, Path(folder) / "model.onnx"))
+            path = Path(folder) / "model.onnx"
+            yield str(save(source, path, external_data=True, durable=False))
 
 
 def runner(session: ort.InferenceSession, outputs: Sequence[str] | None = None) -> Run:
@@ -162,39 +201,6 @@ def runner(session: ort.InferenceSession, outputs: Sequence[str] | None = None) 
             ) from error
 
     return run
-
-
-def input_specs(session: ort.InferenceSession) -> list[InputSpec]:
-    """The inputs a run must be given.
-
-    Raises:
-        ModelError: if an input is not a tensor (a sequence, an optional or a map).
-    """
-    return [_spec(value) for value in session.get_inputs()]
-
-
-def output_specs(session: ort.InferenceSession) -> list[InputSpec]:
-    """The outputs that are tensors; others (sequences, optionals, maps) are left out."""
-    return [_spec(value) for value in session.get_outputs() if value.type.startswith("tensor(")]
-
-
-def _spec(value: Any) -> InputSpec:
-    dtype = _ELEMENT_TYPES.get(value.type) or _special_type(value.type)
-    if dtype is None:
-        raise ModelError(
-            f"an input of type {value.type} cannot be fed",
-            where=f"input '{value.name}'",
-            why="only tensors can be calibrated",
-            remedy="export the part of the model that takes tensors",
-        )
-    return InputSpec(value.name, np.dtype(dtype), tuple(value.shape))
-
-
-def _special_type(name: str) -> np.dtype[Any] | None:
-    """bfloat16, float8 and 4-bit types, by ONNX Runtime's names for them."""
-    kind = name.removeprefix("tensor(").removesuffix(")").upper()
-    known = dict(onnx.TensorProto.DataType.items())
-    return np.dtype(helper.tensor_dtype_to_np_dtype(known[kind])) if kind in known else None
 
 
 def engine_reason(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 The only room that knows graphsurgeon's internals.
 """
 
-from onnxq.graph.copying import copy_model
+from onnxq.graph.copying import copy_model, unique_constants
 from onnxq.graph.editing import (
     bound_constant,
     is_output,
@@ -17,6 +17,7 @@ from onnxq.graph.editing import (
     unlink,
 )
 from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, constant, read
+from onnxq.graph.embedding import embedded
 from onnxq.graph.exporting import bodies
 from onnxq.graph.extracting import extract
 from onnxq.graph.importing import Graph
@@ -26,7 +27,7 @@ from onnxq.graph.opset import convert_opset
 from onnxq.graph.ordering import sort
 from onnxq.graph.reading import Source, load
 from onnxq.graph.types import TensorType, derive_types, infer_types, without_weights
-from onnxq.graph.writing import atomic_file, embedded, save
+from onnxq.graph.writing import atomic_file, save
 
 __all__ = [
     "Constant",
@@ -61,6 +62,7 @@ __all__ = [
     "set_input",
     "sort",
     "take_output",
+    "unique_constants",
     "unlink",
     "without_weights",
 ]

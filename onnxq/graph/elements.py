@@ -7,7 +7,9 @@ twins, removes the wrong one. Identity is both correct and fast.
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+import math
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +21,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.errors import ModelError
+from onnxq.graph.external import load_external
 
 # graphsurgeon prints its warnings to stdout, which belongs to results.
 G_LOGGER.severity = G_LOGGER.CRITICAL
@@ -32,10 +35,12 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
     """A constant's value as it lies in the file; nothing is read until `load` is called.
 
     Attributes:
-        tensor: The TensorProto or SparseTensorProto of the file.
         base_directory: Where external data lies.
         shape: The dimensions.
         dtype: The numpy (or ml_dtypes) element type.
+        nbytes: Bytes of the value as an array.
+        packed: Whether the file holds several elements in a byte.
+        packed_bytes: Bytes of the value in the file, where that is raw.
     """
 
     def __init__(
@@ -43,28 +48,46 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         tensor: onnx.TensorProto | onnx.SparseTensorProto,
         base_directory: Path | None = None,
     ) -> None:
-        self.tensor = tensor
+        self._proto = tensor
         self.base_directory = base_directory
         values = tensor.values if isinstance(tensor, onnx.SparseTensorProto) else tensor
         self.shape = tuple(tensor.dims)
         self.dtype = element_type(values.data_type)
-        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        count = math.prod(self.shape)
+        self.nbytes = count * self.dtype.itemsize
+        self.packed = is_packed(self.dtype)
+        self.packed_bytes = -(-count * _bits(self.dtype) // 8)
+
+    @property
+    def tensor(self) -> onnx.TensorProto | onnx.SparseTensorProto:
+        """The proto as the file has it, with the value if it lies in the file."""
+        return self._proto
+
+    @property
+    def description(self) -> onnx.TensorProto | onnx.SparseTensorProto:
+        """The proto to read anything but the value from: costs nothing, however large that is."""
+        return self._proto
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the file says only which elements are not zero."""
+        return isinstance(self._proto, onnx.SparseTensorProto)
 
     @property
     def external(self) -> bool:
         """Whether the value lies in another file."""
         return (
-            isinstance(self.tensor, onnx.TensorProto)
-            and self.tensor.data_location == onnx.TensorProto.EXTERNAL
+            isinstance(self._proto, onnx.TensorProto)
+            and self._proto.data_location == onnx.TensorProto.EXTERNAL
         )
 
     def load(self) -> NDArray[Any]:
         """Read the value. The array may be a read-only view of the file: never write to it."""
-        if isinstance(self.tensor, onnx.SparseTensorProto):
-            return _densify(self.tensor)
+        if isinstance(self._proto, onnx.SparseTensorProto):
+            return _densify(self._proto)
         if self.external:
-            return _load_external(self.tensor, self.base_directory)
-        return numpy_helper.to_array(self.tensor)
+            return load_external(self._proto, self.base_directory, self.dtype, self.packed_bytes)
+        return numpy_helper.to_array(self._proto)
 
 
 class Node(gs.Node):  # type: ignore[misc]
@@ -166,12 +189,13 @@ class Constant(gs.Constant):  # type: ignore[misc]
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 Tensor: TypeAlias = Variable | Constant
 
 
+@cache
 def element_type(onnx_type: int) -> np.dtype[Any]:
     """The numpy type of an ONNX element type.
 
@@ -188,6 +212,17 @@ def element_type(onnx_type: int) -> np.dtype[Any]:
         ) from error
 
 
+def is_packed(dtype: np.dtype[Any]) -> bool:
+    """Whether files hold several elements of this type in a byte."""
+    return _bits(dtype) < 8
+
+
+@cache
+def _bits(dtype: np.dtype[Any]) -> int:
+    """Bits of an element in a file."""
+    return _PACKED_BITS.get(dtype.name, dtype.itemsize * 8)
+
+
 def constant(name: str, value: NDArray[Any] | np.generic) -> Constant:
     """A new constant. Sub-byte and 8-bit float types (ml_dtypes) are packed when written."""
     return Constant(name, np.asarray(value))
@@ -200,51 +235,6 @@ def read(tensor: Constant) -> NDArray[Any]:
     """
     value = tensor.stored
     return value.load() if isinstance(value, Stored) else value
-
-
-def _load_external(tensor: onnx.TensorProto, base_directory: Path | None) -> NDArray[Any]:
-    """Map external data into memory; types narrower than a byte are unpacked by onnx."""
-    fields = {entry.key: entry.value for entry in tensor.external_data}
-    path = external_path(tensor, base_directory)
-    if path is None or not path.is_file():
-        raise ModelError(
-            "external data cannot be read",
-            where=f"tensor '{tensor.name}'",
-            why=f"no file '{fields.get('location', '')}' beside the model in "
-            f"{(base_directory or Path()).resolve()}",
-            remedy="keep the data file in the model's folder",
-        )
-    dtype, shape = element_type(tensor.data_type), tuple(tensor.dims)
-    count = int(np.prod(shape, dtype=np.int64))
-    bits = _PACKED_BITS.get(dtype.name, dtype.itemsize * 8)
-    offset, length = int(fields.get("offset", 0)), -(-count * bits // 8)
-    if path.stat().st_size < offset + length:
-        raise ModelError(
-            "external data is truncated",
-            where=f"tensor '{tensor.name}'",
-            why=f"{path.name} ends before byte {offset + length}",
-            remedy="copy the file again",
-        )
-    if count == 0:
-        return np.zeros(shape, dtype)
-    if dtype.name not in _PACKED_BITS:
-        return np.memmap(path, dtype, "r", offset, shape)
-    packed = np.memmap(path, np.uint8, "r", offset, (length,))
-    return numpy_helper.to_array(
-        onnx.TensorProto(data_type=tensor.data_type, dims=shape, raw_data=packed.tobytes())
-    )
-
-
-def external_path(tensor: onnx.TensorProto, base_directory: Path | None) -> Path | None:
-    """The file of a tensor's external data; None if it names none, or one outside the folder.
-
-    Links are followed: model hubs keep their files as links into a store of blobs.
-    """
-    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
-    relative = PurePath(location)
-    if not location or relative.is_absolute() or ".." in relative.parts:
-        return None
-    return (base_directory or Path()).resolve() / relative
 
 
 def _densify(sparse: onnx.SparseTensorProto) -> NDArray[Any]:

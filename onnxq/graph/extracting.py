@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import onnx
 
 from onnxq.graph.elements import Node, Tensor, Variable
+from onnxq.graph.embedding import embedded
 from onnxq.graph.exporting import export_main
 from onnxq.graph.importing import Graph
 from onnxq.graph.model import Model
-from onnxq.graph.writing import embedded
 
 
 def extract(model: Model, nodes: Sequence[Node], outputs: Sequence[Tensor]) -> onnx.ModelProto:

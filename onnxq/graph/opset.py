@@ -8,9 +8,9 @@ from onnx import helper, version_converter
 from onnxq.errors import PreconditionError
 from onnxq.graph.copying import share_values, unique_constants
 from onnxq.graph.elements import Constant
+from onnxq.graph.embedding import embedded
 from onnxq.graph.model import Model
 from onnxq.graph.types import without_weights
-from onnxq.graph.writing import embedded
 
 
 def convert_opset(model: Model, version: int) -> None:

@@ -11,8 +11,13 @@ from google.protobuf.message import DecodeError
 
 from onnxq.errors import InvariantError, ModelError
 from onnxq.graph.invariants import check_invariants
+from onnxq.graph.mapped import open_mapped
 from onnxq.graph.model import Model
 from onnxq.graph.ordering import sort
+from onnxq.graph.wire import WireError
+
+_LARGE = 32_000_000
+"""Bytes from which on the weights of a file stay in it."""
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | onnx.ModelProto | Model
 
@@ -34,7 +39,21 @@ def load(source: Source) -> Model:
     if isinstance(source, bytes):
         return _checked(_parse(source, "the given bytes"), None, "the given bytes")
     path = Path(source)
-    return _checked(_parse(_content(path), str(path)), path.parent, str(path))
+    return _load_mapped(path) or _checked(_parse(_content(path), str(path)), path.parent, str(path))
+
+
+def _load_mapped(path: Path) -> Model | None:
+    """A large file's model, its weights left in the file; None where it must be read as a whole."""
+    # Elsewhere a file that is open cannot be replaced by its simplified self.
+    if os.name != "posix" or not path.is_file() or path.stat().st_size < _LARGE:
+        return None
+    try:
+        mapped = open_mapped(path)
+    except (OSError, WireError):
+        # Reading it as a whole says better what is wrong with it.
+        return None
+    model = _checked(_parse(mapped.skeleton, str(path)), path.parent, str(path))
+    return model if mapped.give_back(model) else None
 
 
 def _content(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -10,13 +11,16 @@ import onnx
 from onnx import helper
 
 from onnxq.graph.elements import Constant, Stored
+from onnxq.graph.embedding import embedded
 from onnxq.graph.exporting import ConstantProto
 from onnxq.graph.importing import declared_type
 from onnxq.graph.model import Model
-from onnxq.graph.writing import embedded
 
 Shape: TypeAlias = tuple[int | str | None, ...]
 TensorType: TypeAlias = tuple[np.dtype[Any] | None, Shape | None]
+
+_NAMELESS = frozenset(["?", "-1", "any", "dynamic", "none", "unk", "unknown"])
+"""What exporters call a free dimension that they know nothing of."""
 
 _KEEP_VALUE_UNDER = 4096
 """Bytes up to which a constant's value is shown to shape inference (shapes, axes, pads)."""
@@ -25,7 +29,7 @@ _KEEP_VALUE_UNDER = 4096
 def without_weights(tensor: Constant) -> ConstantProto:
     """The proto of a constant; a large or sparse one says its type and shape only."""
     stored = tensor.stored
-    sparse = isinstance(stored, Stored) and isinstance(stored.tensor, onnx.SparseTensorProto)
+    sparse = isinstance(stored, Stored) and stored.sparse
     if not sparse and (stored.nbytes <= _KEEP_VALUE_UNDER or stored.dtype == object):
         return embedded(tensor)
     stub = onnx.TensorProto(
@@ -55,14 +59,35 @@ def derive_types(model: Model) -> Mapping[str, TensorType]:
 
     Declarations of inner tensors and of outputs are hints: exporters write down the batch
     size they traced with, though the model takes any. The engine holds callers to the inputs'.
+    A free dimension of an input bears a name, made up where it has none of its own.
     """
     proto = model.to_proto(without_weights)
+    for value in proto.graph.input:
+        _tell_apart(value)
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
-    declared: dict[str, TensorType] = {t.name: (t.dtype, t.shape) for t in model.inputs}
+    names = {t.name for t in model.inputs}
+    declared = {v.name: declared_type(v) for v in proto.graph.input if v.name in names}
     return _inferred(model, proto, declared)
+
+
+def _tell_apart(value: onnx.ValueInfoProto) -> None:
+    """Name the free dimensions of an input that have no name, or one that says nothing.
+
+    Exporters write -1 or '?' for whatever is free, height and width alike: a name used twice
+    in one input does not mean that the two are equal.
+    """
+    if not value.type.HasField("tensor_type"):
+        return
+    dimensions = value.type.tensor_type.shape.dim
+    used = Counter(d.dim_param for d in dimensions)
+    for axis, dimension in enumerate(dimensions):
+        fixed = dimension.HasField("dim_value") and dimension.dim_value >= 0
+        name = dimension.dim_param
+        if not fixed and (not name or name.lower() in _NAMELESS or used[name] > 1):
+            dimension.dim_param = f"{value.name}.{axis}"
 
 
 def _inferred(

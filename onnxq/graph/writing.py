@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-import numpy as np
 import onnx
 from google.protobuf.message import EncodeError
 from onnx import helper, numpy_helper
 
 from onnxq.errors import OutputError
-from onnxq.graph.elements import Constant, Stored, external_path, read
-from onnxq.graph.exporting import inline_constant
+from onnxq.graph.elements import Constant, Stored, is_packed, read
+from onnxq.graph.embedding import (
+    PROTOBUF_LIMIT,
+    documented,
+    embedded,
+    is_sparse,
+    raw_bytes,
+    write_embedded,
+)
+from onnxq.graph.external import external_path
 from onnxq.graph.model import Model, is_stored_externally
-
-PROTOBUF_LIMIT = 2**31 - 1
-"""Bytes a protobuf message may have."""
 
 _EXTERNAL_FROM = 1024
 """Smaller tensors stay in the model file: shape inference and readers want to see them."""
@@ -29,7 +33,13 @@ _ALIGNMENT = 64
 """Offsets are multiples of this, so that engines can map the weights directly."""
 
 
-def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | None = None) -> Path:
+def save(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | None = None,
+    durable: bool = True,
+) -> Path:
     """Write a model file, and beside it `NAME.data` if the weights are kept apart.
 
     Args:
@@ -37,6 +47,7 @@ def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | No
         path: The file to write; an existing one is replaced in one step.
         external_data: Keep the weights in a file of their own. None: only if the model would
             pass protobuf's limit of 2 GB, or came with external data.
+        durable: Wait until the disk has it. Files that are deleted soon need not.
 
     Raises:
         OutputError: if the folder is missing, not writable, or full. Nothing is left behind.
@@ -48,10 +59,10 @@ def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | No
         )
     try:
         if external_data:
-            _save_external(model, target)
+            _save_external(model, target, durable=durable)
         else:
-            with atomic_file(target) as file:
-                file.write(model.to_proto(embedded).SerializeToString(deterministic=True))
+            with atomic_file(target, durable=durable) as file:
+                write_embedded(model, file)
     except OSError as error:
         raise OutputError(
             "cannot be written",
@@ -70,8 +81,8 @@ def save(model: Model, path: str | os.PathLike[str], *, external_data: bool | No
 
 
 @contextmanager
-def atomic_file(target: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name only when it is complete and on the disk.
+def atomic_file(target: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A file that takes its name only when it is complete and, if `durable`, on the disk.
 
     Leaves nothing behind on any exception, an interrupt among them.
     """
@@ -79,10 +90,12 @@ def atomic_file(target: Path) -> Iterator[IO[bytes]]:
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        if durable:
+            _sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -99,32 +112,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def embedded(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
-    """The proto with its value inside, wherever it lay before."""
-    if is_stored_externally(tensor):
-        proto = numpy_helper.from_array(np.asarray(read(tensor)), tensor.name)
-        return _documented(proto, tensor)
-    return inline_constant(tensor)
-
-
-def _documented(proto: onnx.TensorProto, tensor: Constant) -> onnx.TensorProto:
-    """`proto` with the documentation that the file gives the tensor."""
-    stored = tensor.stored
-    if isinstance(stored, Stored) and isinstance(stored.tensor, onnx.TensorProto):
-        proto.metadata_props.extend(stored.tensor.metadata_props)
-        if stored.tensor.doc_string:
-            proto.doc_string = stored.tensor.doc_string
-    return proto
-
-
-def _save_external(model: Model, target: Path) -> None:
+def _save_external(model: Model, target: Path, *, durable: bool) -> None:
     data = target.with_name(target.name + ".data")
     overwritten = [c for c in model.constants if _lies_in(c, data)]
     written: dict[int, onnx.TensorProto | onnx.SparseTensorProto] = {}
-    with atomic_file(target) as model_file, atomic_file(data) as data_file:
+    with (
+        atomic_file(target, durable=durable) as model_file,
+        atomic_file(data, durable=durable) as data_file,
+    ):
 
         def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
-            if tensor.stored.nbytes < _EXTERNAL_FROM or _is_sparse(tensor):
+            if tensor.stored.nbytes < _EXTERNAL_FROM or is_sparse(tensor):
                 proto = embedded(tensor)
             else:
                 proto = _write_apart(tensor, data_file, data.name)
@@ -141,15 +139,11 @@ def _save_external(model: Model, target: Path) -> None:
 def _lies_in(tensor: Constant, data: Path) -> bool:
     """Whether the value is still to be read from the file `data`."""
     stored = tensor.stored
-    if not isinstance(stored, Stored) or not isinstance(stored.tensor, onnx.TensorProto):
+    if not isinstance(stored, Stored) or not stored.external:
         return False
-    path = external_path(stored.tensor, stored.base_directory) if stored.external else None
+    assert isinstance(stored.tensor, onnx.TensorProto)
+    path = external_path(stored.tensor, stored.base_directory)
     return path is not None and path.exists() and data.exists() and path.samefile(data)
-
-
-def _is_sparse(tensor: Constant) -> bool:
-    stored = tensor.stored
-    return isinstance(stored, Stored) and isinstance(stored.tensor, onnx.SparseTensorProto)
 
 
 def _write_apart(tensor: Constant, file: IO[bytes], location: str) -> onnx.TensorProto:
@@ -158,13 +152,13 @@ def _write_apart(tensor: Constant, file: IO[bytes], location: str) -> onnx.Tenso
     if value.dtype == object:
         return numpy_helper.from_array(value, tensor.name)
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-    if value.dtype.name in ("int4", "uint4", "int2", "uint2", "float4_e2m1fn"):
+    if is_packed(value.dtype):
         content: bytes | memoryview = numpy_helper.from_array(value, tensor.name).raw_data
     else:
-        content = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+        content = raw_bytes(value)
     file.write(b"\0" * (-file.tell() % _ALIGNMENT))
     proto = onnx.TensorProto(name=tensor.name, data_type=kind, dims=value.shape)
-    _documented(proto, tensor)
+    documented(proto, tensor)
     proto.data_location = onnx.TensorProto.EXTERNAL
     for key, entry in (("location", location), ("offset", file.tell()), ("length", len(content))):
         proto.external_data.add(key=key, value=str(entry))

@@ -12,9 +12,11 @@ from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
 from onnxq.passes.insert_switches import SWITCHES, InsertSwitches
 from onnxq.passes.lower_constants import LowerConstants
+from onnxq.passes.merge_duplicates import MergeDuplicates
 from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
 from onnxq.passes.remove_identities import RemoveIdentities
 from onnxq.passes.running import Pass, RunResult, apply_passes, run
+from onnxq.passes.set_input_shapes import SetInputShapes
 from onnxq.passes.spell_activations import SpellActivations, shift_name
 from onnxq.passes.upgrade_opset import UpgradeOpset
 
@@ -33,12 +35,14 @@ __all__ = [
     "InsertQDQ",
     "InsertSwitches",
     "LowerConstants",
+    "MergeDuplicates",
     "Pass",
     "PassReport",
     "Refused",
     "RemoveDeadNodes",
     "RemoveIdentities",
     "RunResult",
+    "SetInputShapes",
     "SpellActivations",
     "UpgradeOpset",
     "apply_passes",

@@ -6,7 +6,7 @@ Scalars keep a copy each: a scale or zero point is named for its tensor, and cos
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from onnxq.graph import Constant, Graph, Model, bodies, is_output, read, replace_uses
 from onnxq.passes.events import Applied, Event
+
+_SAMPLED = 64
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class DeduplicateConstants:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Merge constants of equal type, shape and content."""
-        groups: dict[tuple[str, tuple[int, ...]], list[Constant]] = {}
+        groups: dict[Hashable, list[Constant]] = {}
         # What a body stores cannot be seen outside it.
         inside = {id(c) for n in model.nodes for b in bodies(n) for c in _stored_within(b)}
         for tensor in model.constants:
@@ -33,9 +35,22 @@ class DeduplicateConstants:
             if tensor.size > 1 and not tensor.overridable and tensor.stored.dtype != object:
                 key = (tensor.stored.dtype.name, tuple(tensor.stored.shape))
                 groups.setdefault(key, []).append(tensor)
-        for candidates in groups.values():
-            if len(candidates) > 1:
+        for alike in _several(groups):
+            samples: dict[Hashable, list[Constant]] = {}
+            for tensor in alike:
+                samples.setdefault(_sample(tensor), []).append(tensor)
+            for candidates in _several(samples):
                 yield from _merge(model, candidates)
+
+
+def _several(groups: Mapping[Hashable, list[Constant]]) -> list[list[Constant]]:
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _sample(tensor: Constant) -> bytes:
+    """A few elements from all over: they tell most weights apart without reading all of them."""
+    value: Any = read(tensor).reshape(-1)
+    return bytes(value[:: max(1, value.size // _SAMPLED)].tobytes())
 
 
 def _stored_within(graph: Graph) -> Iterator[Constant]:

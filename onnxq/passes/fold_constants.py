@@ -4,8 +4,7 @@ Left alone: quantize and dequantize nodes (the quantization would be lost), rand
 defaults that callers may override, control flow, and whatever would make the file larger by
 undoing the compression of a weight (Cast of float16 weights, Expand, Tile …).
 
-The dimensions of shapes that are declared static are constants too: Shape of them, and Gather
-of single ones out of a partly static shape.
+What is computed from dimensions that the inputs leave no choice of is constant too.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from onnxq.graph import (
     bodies,
     bound_constant,
     constant,
-    derive_types,
     extract,
     is_output,
     producer,
     remove_nodes,
     replace_uses,
 )
+from onnxq.passes.dimensions import know
 from onnxq.passes.events import Applied, Event, Refused
 from onnxq.passes.static_shapes import fold_shapes
 
@@ -77,15 +76,16 @@ class FoldConstants:
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold static shapes and what depends on constants alone, until nothing more follows."""
         while True:
-            yield from fold_shapes(model)
-            events = list(self._fold(model))
+            known = know(model)
+            yield from fold_shapes(model, known)
+            events = list(self._fold(model, known.types))
             applied = [event for event in events if isinstance(event, Applied)]
             yield from applied or events
             if not applied:
                 return
 
-    def _fold(self, model: Model) -> Iterator[Event]:
-        chosen, allowed, refused = self._choose(model, derive_types(model))
+    def _fold(self, model: Model, types: Mapping[str, TensorType]) -> Iterator[Event]:
+        chosen, allowed, refused = self._choose(model, types)
         yield from refused
         results = list(_results(model, chosen))
         if not results:
@@ -194,19 +194,16 @@ def _results(model: Model, chosen: Sequence[Node]) -> Iterator[Tensor]:
 def _evaluate(
     model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
 ) -> Mapping[str, NDArray[Any]]:
-    """Values by name: all in one run, or one by one where that fails."""
-    names = [t.name for t in results]
+    """Values by name: all in one run, or half by half where that fails."""
     try:
         return _compute(model, nodes, results)
     except ModelError:
         if len(results) == 1:
             return {}
     values: dict[str, NDArray[Any]] = {}
-    for name, tensor in zip(names, results, strict=True):
-        try:
-            values[name] = _compute(model, _needed_for(tensor, nodes), [tensor])[name]
-        except ModelError:
-            continue
+    middle = len(results) // 2
+    for half in (results[:middle], results[middle:]):
+        values.update(_evaluate(model, _needed_for(half, nodes), half))
     return values
 
 
@@ -221,8 +218,8 @@ def _compute(
     return {name: v for name, v in values.items() if v.dtype == types[name]}
 
 
-def _needed_for(tensor: Tensor, nodes: Sequence[Node]) -> list[Node]:
-    wanted = {id(tensor)}
+def _needed_for(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> list[Node]:
+    wanted = {id(tensor) for tensor in tensors}
     needed: list[Node] = []
     for node in reversed(nodes):
         if any(id(t) in wanted for t in node.outputs):

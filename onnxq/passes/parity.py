@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, runner
+from onnxq.engine import Feed, input_specs, made_up_feeds, open_to_compare, runner
 from onnxq.errors import ModelError
 from onnxq.graph import Model
 
@@ -42,7 +42,7 @@ class Reference:
         Raises:
             ModelError: if the engine cannot run it, or not on these inputs.
         """
-        session = open_session(model)
+        session = open_to_compare(model)
         self.feeds = samples or made_up_feeds(input_specs(session), _MADE_UP)
         self.note = f"compared on {len(self.feeds)} {'given' if samples else 'made-up'} input(s)"
         run_once = runner(session)
@@ -60,7 +60,7 @@ class Reference:
         shape or length.
         """
         try:
-            run_once = runner(open_session(model))
+            run_once = runner(open_to_compare(model))
             found = [run_once(feed) for feed in self.feeds]
         except ModelError:
             return float("inf")

@@ -1,7 +1,7 @@
 """What a model asks about its own shapes, answered where its inputs leave no choice.
 
-1. Shape of a tensor whose dimensions are all fixed is a constant.
-2. Gather of fixed dimensions out of a partly free shape is a constant too.
+Integers computed from dimensions (Shape, Gather, Concat, Mul and so on) are constants where all
+of them are numbers, however many free dimensions stand beside them.
 """
 
 from __future__ import annotations
@@ -11,56 +11,59 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from onnxq.graph import (
+    Constant,
     Model,
     Node,
-    TensorType,
-    bound_constant,
+    Tensor,
+    bodies,
     constant,
-    derive_types,
-    read,
     remove_dead_nodes,
     replace_uses,
 )
+from onnxq.passes.dimensions import Known, whole
 from onnxq.passes.events import Applied, Event
 
 
-def fold_shapes(model: Model) -> Iterator[Event]:
-    """Replace such nodes by constants, until nothing more follows."""
-    while events := list(_once(model, derive_types(model))):
-        yield from events
+def fold_shapes(model: Model, known: Known) -> Iterator[Event]:
+    """Replace such nodes by constants.
+
+    Args:
+        model: The model.
+        known: What is known of its dimensions.
+    """
+    values = ((node, _value(node, known)) for node in model.nodes)
+    settled = {id(node): value for node, value in values if value is not None}
+    changed = False
+    for node in model.nodes:
+        value = settled.get(id(node))
+        output = node.outputs[0] if node.outputs else None
+        if value is None or output is None or not _is_wanted(output, settled):
+            continue
+        value.name = model.new_name(f"{node.name}_value")
+        replace_uses(output, value)
+        what = "the shape" if node.op == "Shape" else "the result"
+        yield Applied(node.name, f"{what} is always {value.values.tolist()}")
+        changed = True
+    if changed:
         remove_dead_nodes(model)
 
 
-def _once(model: Model, types: Mapping[str, TensorType]) -> Iterator[Event]:
-    main = {id(node) for node in model.nodes}
-    for node in model.nodes:
-        output = node.outputs[0] if node.outputs else None
-        if node.op != "Shape" or not node.standard or output is None or not output.outputs:
-            continue
-        shape = types.get(node.inputs[0].name, (None, None))[1]
-        if shape is None:
-            continue
-        shape = shape[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
-        if all(isinstance(d, int) and d >= 0 for d in shape):
-            value = np.asarray(shape, np.int64)
-            replace_uses(output, constant(model.new_name(f"{node.name}_value"), value))
-            yield Applied(node.name, f"the shape is always {list(shape)}")
-            continue
-        for reader in [r for r in output.outputs if id(r) in main]:
-            yield from _fold_gather(model, reader, shape)
+def _is_wanted(tensor: Tensor, settled: Mapping[int, Constant]) -> bool:
+    """Whether a node reads it that is not replaced itself.
+
+    Control flow is left alone: where a condition is constant, the engine takes the branch apart
+    and checks it more strictly than it runs it.
+    """
+    return any(id(reader) not in settled and not bodies(reader) for reader in tensor.outputs)
 
 
-def _fold_gather(model: Model, node: Node, shape: tuple[int | str | None, ...]) -> Iterator[Event]:
-    if node.op != "Gather" or not node.standard or not node.outputs[0].outputs:
-        return
-    index = bound_constant(node.inputs[1])
-    if index is None:
-        return
-    wanted = read(index)
-    if not all(-len(shape) <= int(i) < len(shape) for i in wanted.reshape(-1)):
-        return
-    picked = [shape[int(i)] for i in wanted.reshape(-1)]
-    if picked and all(isinstance(d, int) and d >= 0 for d in picked):
-        value = np.asarray(picked, np.int64).reshape(wanted.shape)
-        replace_uses(node.outputs[0], constant(model.new_name(f"{node.name}_value"), value))
-        yield Applied(node.name, f"the dimension is always {picked}")
+def _value(node: Node, known: Known) -> Constant | None:
+    """The constant a node of varying inputs computes; None if it is not known."""
+    if not node.standard or not node.outputs or all(isinstance(t, Constant) for t in node.inputs):
+        return None
+    tensor = node.outputs[0]
+    content = whole(known.contents.get(tensor.name))
+    shape, dtype = known.shape(tensor), known.dtype(tensor)
+    if content is None or shape is None or dtype is None:
+        return None
+    return constant(tensor.name, np.asarray(content, dtype).reshape(len(shape) * (-1,)))

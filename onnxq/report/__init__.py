@@ -7,6 +7,7 @@ from onnxq.report.json_text import json_text, save_json, save_text
 from onnxq.report.planned import plan_facts, planned
 from onnxq.report.quantized import quantized
 from onnxq.report.settings import settings_table
+from onnxq.report.simplified import simplified
 from onnxq.report.summary import summary
 from onnxq.report.targets import target_rules, targets_table
 
@@ -21,6 +22,7 @@ __all__ = [
     "save_json",
     "save_text",
     "settings_table",
+    "simplified",
     "summary",
     "target_rules",
     "targets_table",

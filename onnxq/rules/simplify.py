@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from onnxq.graph import Model, remove_dead_nodes
-from onnxq.passes import Applied, Event, FoldConstants
+from onnxq.passes import (
+    Applied,
+    DeduplicateConstants,
+    Event,
+    FoldConstants,
+    MergeDuplicates,
+    Pass,
+)
 from onnxq.rules.fixpoint import rewrite_all
 from onnxq.rules.table import PHASES
 
@@ -44,8 +51,11 @@ class Simplify:
         yield from missed
 
     def _turn(self, model: Model) -> Iterator[Event]:
-        yield from self.folding.apply(model)
-        remove_dead_nodes(model)
+        shared: tuple[Pass, ...] = (self.folding, DeduplicateConstants(), MergeDuplicates())
+        for one in shared:
+            if type(one).__name__ not in self.without:
+                yield from one.apply(model)
+                remove_dead_nodes(model)
         for phase in PHASES:
             rules = [rule for rule in phase if type(rule).__name__ not in self.without]
             yield from rewrite_all(model, rules)

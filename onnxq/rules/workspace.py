@@ -18,13 +18,13 @@ from onnxq.graph import (
     bodies,
     bound_constant,
     constant,
-    derive_types,
     read,
     replace_uses,
     set_input,
     take_output,
     unlink,
 )
+from onnxq.passes.dimensions import content_of, know
 
 Shape = tuple[int | str | None, ...]
 
@@ -43,7 +43,8 @@ class Workspace:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.opset = model.opset
-        self._types = dict(derive_types(model))
+        known = know(model)
+        self._types, self._contents = known.types, known.contents
         self._held = {id(t) for t in model.outputs}
         # A body may return a tensor of the main graph, which counts as no reader.
         self._held.update(id(t) for n in model.nodes for b in bodies(n) for t in _returned(b))
@@ -64,10 +65,11 @@ class Workspace:
     def shape(self, tensor: Tensor) -> Shape | None:
         """Dimensions as far as they follow from the model's inputs; None if not even the rank.
 
-        A free dimension is a name where inference can tell it from others, else None.
+        A free dimension is a term (see `onnxq.passes.dimensions`): equal terms are equal numbers.
         """
-        if isinstance(tensor, Constant):
-            return tuple(tensor.stored.shape)
+        known = bound_constant(tensor)
+        if known is not None:
+            return tuple(known.stored.shape)
         return self._types.get(tensor.name, (None, None))[1]
 
     def rank(self, tensor: Tensor) -> int | None:
@@ -79,6 +81,16 @@ class Workspace:
         """The value of a constant nobody can override; never write to it. Else None."""
         known = None if tensor is None else bound_constant(tensor)
         return None if known is None else read(known)
+
+    def content(self, tensor: Tensor | None) -> Shape | None:
+        """Elements of a small integer or boolean tensor of at most one axis, as numbers and terms.
+
+        None in place of an element of which nothing is known; booleans are 0 and 1.
+        """
+        if tensor is None:
+            return None
+        known = bound_constant(tensor)
+        return self._contents.get(tensor.name) if known is None else content_of(known)
 
     def scalar(self, tensor: Tensor | None) -> float | None:
         """The value of a constant of one element, whatever its rank. Else None."""
@@ -170,6 +182,15 @@ class Workspace:
         self._added.append(node)
         self.touch(node)
         return output
+
+    def add_results(self, first: Variable, shapes: Sequence[Shape | None]) -> list[Variable]:
+        """Further results of a new node, of the same type as the one that `add` returned."""
+        node = first.inputs[0]
+        for shape in shapes:
+            output = Variable(self.model.new_name(f"{node.name}_output"))
+            take_output(output, node, len(node.outputs))
+            self._types[output.name] = (self.dtype(first), shape)
+        return [t for t in node.outputs if isinstance(t, Variable)]
 
     def rewire(self, node: Node, index: int, tensor: Tensor) -> None:
         """Let a node read `tensor` as input `index`."""

@@ -3,10 +3,14 @@
 from onnxq.workflow.benching import Benchmark, bench
 from onnxq.workflow.choosing import Trial
 from onnxq.workflow.comparing import Comparison, Layer, compare, matching_tensors
+from onnxq.workflow.contents import Contents
+from onnxq.workflow.exact_row import rule_names
 from onnxq.workflow.places import check_places, model_files
 from onnxq.workflow.progress import Progress, silent
 from onnxq.workflow.quantizing import RANDOM_WARNING, plan_only, quantize
 from onnxq.workflow.result import QuantizeResult, Sizes
+from onnxq.workflow.simplify_result import SimplifyResult
+from onnxq.workflow.simplifying import simplify
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verdict import Finding, Verdict
 
@@ -14,10 +18,12 @@ __all__ = [
     "RANDOM_WARNING",
     "Benchmark",
     "Comparison",
+    "Contents",
     "Finding",
     "Layer",
     "Progress",
     "QuantizeResult",
+    "SimplifyResult",
     "Sizes",
     "Trial",
     "Verdict",
@@ -28,6 +34,8 @@ __all__ = [
     "model_files",
     "plan_only",
     "quantize",
+    "rule_names",
     "silent",
+    "simplify",
     "stored_size",
 ]

@@ -1,66 +1,55 @@
-"""What is done to a float model before anything is quantized: exact passes, in this order."""
+"""What is done to a float model before anything is quantized."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from onnxq.engine import Feed
 from onnxq.errors import PreconditionError
 from onnxq.graph import Model
-from onnxq.passes import (
-    DeduplicateConstants,
-    FoldConstants,
-    FoldGemmScalars,
-    FreezeDefaults,
-    FuseBatchNorm,
-    FuseGelu,
-    FusePad,
-    InlineFunctions,
-    LowerConstants,
-    Pass,
-    RemoveDeadNodes,
-    RemoveIdentities,
-    RunResult,
-    UpgradeOpset,
-    run,
+from onnxq.passes import Pass, RunResult, UpgradeOpset
+from onnxq.rules import EXPANSION
+from onnxq.workflow.exact_row import ExactRow
+from onnxq.workflow.withdrawing import run_row
+
+_ROW = ExactRow(
+    # What these rules spell out, integers could not hold.
+    without=frozenset(type(rule).__name__ for rule in EXPANSION),
+    widen_weights=True,
 )
 
-_AFTER_CONVERSION: tuple[Pass, ...] = (LowerConstants(), FoldConstants(widen_weights=True))
-"""The converter writes new constants as nodes."""
-
-EXACT_PASSES: tuple[Pass, ...] = (
-    InlineFunctions(),
-    RemoveDeadNodes(),
-    FreezeDefaults(),
-    LowerConstants(),
-    FoldConstants(widen_weights=True),
-    RemoveIdentities(),
-    FoldGemmScalars(),
-    FusePad(),
-    FuseBatchNorm(),
-    FuseGelu(),
-    DeduplicateConstants(),
-)
+EXACT_PASSES: tuple[Pass, ...] = _ROW.passes
 
 
 def prepare(model: Model, samples: Sequence[Feed] | None) -> RunResult:
-    """Run the exact passes on `model` in place and compare the outputs on `samples`."""
+    """Run the exact passes on `model` in place and compare the outputs on `samples`.
+
+    Rules that change the outputs are withdrawn; the reports name them.
+    """
     model.keep_node_names()
-    return run(model, EXACT_PASSES, samples=samples)
+    return _taken(model, run_row(model, _ROW, samples))
 
 
 def upgrade(model: Model, opset: int, samples: Sequence[Feed] | None) -> RunResult:
-    """Raise the operator set of `model` in place, and tidy up what the conversion leaves.
+    """Raise the operator set of `model` in place, and simplify again: more rules apply then.
 
     Raises:
         PreconditionError: if the model cannot be converted, or computes something else then.
     """
     before = model.opset
-    outcome = run(model, (UpgradeOpset(opset), *_AFTER_CONVERSION), samples=samples)
+    outcome = _taken(model, run_row(model, replace(_ROW, opset=opset), samples))
     if model.opset < opset:
+        reasons = [r.withdrawn for r in outcome.reports if r.name == UpgradeOpset.__name__]
         raise PreconditionError(
             f"cannot be converted from operator set {before} to {opset}",
-            why=f"the conversion was withdrawn: {outcome.reports[0].withdrawn}",
+            why=f"the conversion was withdrawn: {''.join(reasons)}",
             remedy=f"export the model with opset {opset} or later",
         )
     return outcome
+
+
+def _taken(model: Model, outcome: RunResult) -> RunResult:
+    """The outcome, as one of `model` itself."""
+    model.become(outcome.model)
+    return replace(outcome, model=model)

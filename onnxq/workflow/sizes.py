@@ -10,6 +10,11 @@ from onnxq.measure import tensor_bytes
 
 def stored_size(model: Model) -> int:
     """Bytes of a model's file, its external data among them."""
+    return outlined(model)[1]
+
+
+def outlined(model: Model) -> tuple[onnx.ModelProto, int]:
+    """The proto of a model without its large weights, and its size with them."""
     apart = 0
 
     def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
@@ -19,4 +24,5 @@ def stored_size(model: Model) -> int:
             apart += tensor_bytes(proto)
         return proto
 
-    return int(model.to_proto(write).ByteSize()) + apart
+    proto = model.to_proto(write)
+    return proto, int(proto.ByteSize()) + apart

@@ -1,0 +1,69 @@
+"""Tensors whose values lie in a file beside the model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxq.errors import ModelError
+
+
+def load_external(
+    tensor: onnx.TensorProto, base_directory: Path | None, dtype: np.dtype[Any], length: int
+) -> NDArray[Any]:
+    """Map a value into memory; types narrower than a byte are unpacked by onnx.
+
+    Args:
+        tensor: Says where the value lies.
+        base_directory: The model's folder.
+        dtype: The element type.
+        length: Bytes of the value in the file.
+
+    Raises:
+        ModelError: if there is no such file in the folder, or it ends too early.
+    """
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    path = external_path(tensor, base_directory)
+    if path is None or not path.is_file():
+        raise ModelError(
+            "external data cannot be read",
+            where=f"tensor '{tensor.name}'",
+            why=f"no file '{fields.get('location', '')}' beside the model in "
+            f"{(base_directory or Path()).resolve()}",
+            remedy="keep the data file in the model's folder",
+        )
+    offset, shape = int(fields.get("offset", 0)), tuple(tensor.dims)
+    if path.stat().st_size < offset + length:
+        raise ModelError(
+            "external data is truncated",
+            where=f"tensor '{tensor.name}'",
+            why=f"{path.name} ends before byte {offset + length}",
+            remedy="copy the file again",
+        )
+    if not length:
+        return np.zeros(shape, dtype)
+    content = np.memmap(path, np.uint8, "r", offset, (length,))
+    if length < dtype.itemsize * math.prod(shape):
+        packed = onnx.TensorProto(
+            data_type=tensor.data_type, dims=shape, raw_data=content.tobytes()
+        )
+        return numpy_helper.to_array(packed)
+    return content.view(dtype).reshape(shape)
+
+
+def external_path(tensor: onnx.TensorProto, base_directory: Path | None) -> Path | None:
+    """The file of a tensor's external data; None if it names none, or one outside the folder.
+
+    Links are followed: model hubs keep their files as links into a store of blobs.
+    """
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    relative = PurePath(location)
+    if not location or relative.is_absolute() or ".." in relative.parts:
+        return None
+    return (base_directory or Path()).resolve() / relative

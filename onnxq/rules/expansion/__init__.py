@@ -1,0 +1,1 @@
+"""Operators that ONNX Runtime runs faster spelled out, spelled out."""

@@ -1,0 +1,128 @@
+"""What stays of a chain: the fewest nodes that compute an affine map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxq.graph import Node, Tensor
+from onnxq.rules.folding.affine import Affine, Array
+from onnxq.rules.folding.norms import become_batch_norm
+from onnxq.rules.folding.plan import Edit, Values, carry_out, worked_out
+from onnxq.rules.folding.reading import Chain
+from onnxq.rules.folding.storing import stored
+from onnxq.rules.folding.tables import planner
+from onnxq.rules.workspace import Workspace
+
+_COST = {"Div": 3, "BatchNormalization": 3}
+"""Cost of a node where it is not 2. Division is slower; two numbers per channel are two."""
+
+_NODE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """Nodes that take the place of a chain.
+
+    Attributes:
+        chain: The chain.
+        spelling: Operators and their constants, the first one first.
+        norm: A BatchNormalization of the chain that stays instead.
+        edits: Its new constants.
+    """
+
+    chain: Chain
+    spelling: tuple[tuple[str, Array], ...] = ()
+    norm: Node | None = None
+    edits: tuple[tuple[Edit, Values], ...] = ()
+
+
+def cost_of_chain(chain: Chain) -> int:
+    """Cost of the nodes of a chain."""
+    return sum(_COST.get(step.node.op, _NODE) for step in chain.steps)
+
+
+def cost_of_rest(chain: Chain, affine: Affine) -> int:
+    """Cost of the nodes that would stay of a chain to compute `affine`."""
+    spelled = _NODE * len(_spelled(affine))
+    norm = _COST["BatchNormalization"]
+    return norm if _norm(chain, affine) is not None and norm < spelled else spelled
+
+
+def prepare(work: Workspace, chain: Chain, affine: Affine, dtype: np.dtype[Any]) -> Rest | str:
+    """Nodes that compute `affine` in place of a chain, or why they cannot."""
+    norm = _norm(chain, affine)
+    if norm is not None and cost_of_rest(chain, affine) == _COST["BatchNormalization"]:
+        edits = worked_out(become_batch_norm(planner(work, dtype), norm, affine))
+        return edits if isinstance(edits, str) else Rest(chain, norm=norm, edits=tuple(edits))
+    spelling: list[tuple[str, Array]] = []
+    for op, coefficient in _spelled(affine):
+        value = stored(_short(coefficient), dtype)
+        if isinstance(value, str):
+            return value
+        spelling.append((op, value))
+    reason = "" if spelling else work.obstacle(chain.output, chain.source)
+    return reason or Rest(chain, tuple(spelling))
+
+
+def put(work: Workspace, rest: Rest) -> None:
+    """Put the nodes in the place of their chain."""
+    chain = rest.chain
+    if rest.norm is not None:
+        carry_out(work, rest.edits)
+        work.rewire(rest.norm, 0, chain.source)
+        if rest.norm is not chain.last:
+            work.substitute(chain.output, rest.norm.outputs[0])
+        return
+    result, shape = chain.source, work.shape(chain.output)
+    if not rest.spelling:
+        work.substitute(chain.output, result)
+        return
+    for op, value in rest.spelling[:-1]:
+        constant = work.constant(f"{chain.last.name}_constant", value)
+        result = work.add(op, [result, constant], name=f"{chain.last.name}_{op}", shape=shape)
+    _put_last(work, chain, result, *rest.spelling[-1])
+
+
+def _put_last(work: Workspace, chain: Chain, source: Tensor, op: str, value: Array) -> None:
+    """The last node of the chain, if it has two inputs, else a new one in its place."""
+    last = chain.last
+    constant = work.constant(f"{last.name}_constant", value)
+    inputs = [constant, source] if op == "Sub" else [source, constant]
+    if last.op not in ("Mul", "Add", "Sub", "Div"):
+        shape = work.shape(chain.output)
+        result = work.add(op, inputs, name=f"{last.name}_{op}", shape=shape)
+        work.substitute(chain.output, result)
+        return
+    work.change(last, op)
+    for index, tensor in enumerate(inputs):
+        work.rewire(last, index, tensor)
+
+
+def _norm(chain: Chain, affine: Affine) -> Node | None:
+    """The BatchNormalization of a chain that could compute `affine`."""
+    if not affine.axes <= {1}:
+        return None
+    nodes = [step.node for step in chain.steps if step.node.op == "BatchNormalization"]
+    return nodes[0] if nodes else None
+
+
+def _spelled(affine: Affine) -> tuple[tuple[str, Array], ...]:
+    if affine.is_identity:
+        return ()
+    if affine.scales_by_one:
+        return (("Add", affine.addend),)
+    if affine.adds_nothing:
+        return (("Mul", affine.factor),)
+    if affine.factor.ndim == 0 and float(affine.factor) == -1.0:
+        return (("Sub", affine.addend),)
+    return (("Mul", affine.factor), ("Add", affine.addend))
+
+
+def _short(coefficient: Array) -> Array:
+    """Without the axes in front on which nothing depends: engines look for plain biases."""
+    shape = coefficient.shape
+    first = next((axis for axis, length in enumerate(shape) if length > 1), len(shape))
+    return coefficient.reshape(shape[first:])

@@ -1,0 +1,1 @@
+"""Rules that recognise how tensors are rearranged, reduced and contracted."""
