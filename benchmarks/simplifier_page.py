@@ -20,6 +20,7 @@ from simplifier_verdict import (
     faults,
     is_beaten,
     is_noisy,
+    is_rival,
     is_slower,
     is_wrong,
 )
@@ -96,7 +97,7 @@ def totals(rows: Sequence[Row]) -> dict[str, Any]:
             "mean": round(_geometric_mean(speeds), 3),
         }
     for peer in PEERS:
-        both = [j for j in judged if "speedup" in j.get(peer, {}) and "speedup" in j.get(OWN, {})]
+        both = [j for j in judged if is_rival(j, peer)]
         found["against"][peer] = {
             "both": len(both),
             "at_least_as_fast": sum(not is_beaten(j, peer) for j in both),
@@ -118,7 +119,8 @@ def _summary(found: Mapping[str, Any]) -> list[str]:
     for peer, counts in found["against"].items():
         lines.append(
             f"{OWN} beside {peer}: at least as fast on {counts['at_least_as_fast']} of "
-            f"{counts['both']} models, faster beyond both intervals on {counts['faster']}."
+            f"{counts['both']} models where its file is right, faster beyond both intervals on "
+            f"{counts['faster']}."
         )
     told = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in found["faults"].items())
     lines.append(f"Control wider than {WIDEST_CONTROL}: {', '.join(found['noisy']) or 'none'}.")
@@ -135,7 +137,8 @@ def line(row: Row) -> str:
     missing = [f"{t}: {produced[t]['remark'][:80]}" for t in produced if t not in judged]
     broken = [f"{t}: {judged[t]['failure'][:80]}" for t in tools if "failure" in judged.get(t, {})]
     changed = [f"{t}: other inputs" for t in tools if judged.get(t, {}).get("inputs_kept") is False]
-    remarks = [*faults(row), *beaten, *missing, *broken, *changed]
+    wrong = [f"{t}: wrong" for t in PEERS if judged.get(t, {}).get("sqnr", LEAST_SQNR) < LEAST_SQNR]
+    remarks = [*faults(row), *beaten, *wrong, *missing, *broken, *changed]
     return _cells(
         [
             row["model"],

@@ -27,10 +27,16 @@ def is_slower(judged: Mapping[str, Figures], name: str) -> bool:
     return high is not None and bool(high < min(1.0, judged[CONTROL]["low"]))
 
 
+def is_rival(judged: Mapping[str, Figures], peer: str) -> bool:
+    """Whether both files run and a peer's is right: a wrong one may be as fast as it likes."""
+    if any("speedup" not in judged.get(name, {}) for name in (OWN, peer)):
+        return False
+    return not is_wrong(judged[peer])
+
+
 def is_beaten(judged: Mapping[str, Figures], peer: str) -> bool:
-    """Whether our file is slower than a peer's by more than noise; never if one is missing."""
-    own, other = judged.get(OWN, {}).get("high"), judged.get(peer, {}).get("low")
-    return own is not None and other is not None and bool(own < other)
+    """Whether our file is slower than a rival's by more than noise."""
+    return is_rival(judged, peer) and bool(judged[OWN]["high"] < judged[peer]["low"])
 
 
 def is_behind(judged: Mapping[str, Figures]) -> bool:

@@ -7,6 +7,7 @@ as nothing is prepared, and computes the same.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,6 @@ from onnxq.graph import (
     copy_model,
     embedded,
     is_output,
-    read,
     remove_nodes,
     replace_uses,
     unique_constants,
@@ -151,5 +151,10 @@ def _without_constant_nodes(model: Model) -> Model:
 
 def _in_memory(tensor: Constant) -> NDArray[Any]:
     """The value in order and aligned, as the kernels expect it."""
-    value = read(tensor)
-    return value if value is tensor.stored and value.flags.carray else np.array(value, order="C")
+    stored = tensor.stored
+    if not isinstance(stored, Stored):
+        return np.require(stored, requirements=["C_CONTIGUOUS", "ALIGNED"])
+    # Pages of its own: what is taken from the heap need not return to the system.
+    value = np.frombuffer(mmap.mmap(-1, stored.nbytes), stored.dtype).reshape(stored.shape)
+    stored.copy_to(value)
+    return value

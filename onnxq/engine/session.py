@@ -136,9 +136,11 @@ def _options(
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     options.graph_optimization_level = optimization.value
-    # A model that is run once or twice gives its memory back at once; others keep a stock.
-    options.enable_cpu_mem_arena = optimization is not Optimization.NONE
-    options.enable_mem_pattern = optimization is not Optimization.NONE
+    if optimization is Optimization.NONE:
+        # Made to run once or twice: memory is given back at once, and nothing is computed long
+        # before it is read (by default, all transpositions of weights would come first).
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     return options
 
 

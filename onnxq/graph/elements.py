@@ -21,7 +21,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.errors import ModelError
-from onnxq.graph.external import load_external
+from onnxq.graph.external import fill, load_external, locate
 
 # graphsurgeon prints its warnings to stdout, which belongs to results.
 G_LOGGER.severity = G_LOGGER.CRITICAL
@@ -88,6 +88,21 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         if self.external:
             return load_external(self._proto, self.base_directory, self.dtype, self.packed_bytes)
         return numpy_helper.to_array(self._proto)
+
+    def copy_to(self, target: NDArray[Any]) -> None:
+        """Read the value into an array, which then alone holds it in memory.
+
+        Args:
+            target: An array of this shape and type, in C order.
+        """
+        if not self.external or self.packed or not self.nbytes:
+            target[...] = self.load()
+            return
+        assert isinstance(self._proto, onnx.TensorProto)
+        path, offset = locate(self._proto, self.base_directory, self.nbytes)
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            fill(target, lambda rest, _: file.readinto(rest), str(path))
 
 
 class Node(gs.Node):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from onnxq.graph.exporting import ConstantProto, inline_constant
 from onnxq.graph.importing import copy_fields
 from onnxq.graph.mapped import LARGE_TENSOR, Mapped
 from onnxq.graph.model import Model, is_stored_externally
-from onnxq.graph.wire import INITIALIZERS, Deferred, length, rewrite
+from onnxq.graph.wire import Deferred, length, rewrite
 
 PROTOBUF_LIMIT = 2**31 - 1
 """Bytes a protobuf message may have."""
@@ -66,6 +66,9 @@ def write_embedded(model: Model, file: IO[bytes]) -> None:
         return without_value
 
     skeleton = memoryview(model.to_proto(write).SerializeToString(deterministic=True))
+    if not large:
+        file.write(skeleton)
+        return
 
     def replace(start: int, end: int) -> Deferred | None:
         ticket = bytes(skeleton[start:end])
@@ -74,7 +77,7 @@ def write_embedded(model: Model, file: IO[bytes]) -> None:
         key = int.from_bytes(ticket[len(secret) :])
         return Deferred(key, large[key].stored.nbytes)
 
-    pieces = rewrite(skeleton, INITIALIZERS, 0, replace)
+    pieces = rewrite(skeleton, len(secret), replace)
     if length(pieces) > PROTOBUF_LIMIT:
         raise EncodeError("the message is too large")
     for piece in pieces:

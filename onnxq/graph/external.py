@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -28,6 +29,25 @@ def load_external(
     Raises:
         ModelError: if there is no such file in the folder, or it ends too early.
     """
+    path, offset = locate(tensor, base_directory, length)
+    shape = tuple(tensor.dims)
+    if not length:
+        return np.zeros(shape, dtype)
+    content = np.memmap(path, np.uint8, "r", offset, (length,))
+    if length < dtype.itemsize * math.prod(shape):
+        packed = onnx.TensorProto(
+            data_type=tensor.data_type, dims=shape, raw_data=content.tobytes()
+        )
+        return numpy_helper.to_array(packed)
+    return content.view(dtype).reshape(shape)
+
+
+def locate(tensor: onnx.TensorProto, base_directory: Path | None, length: int) -> tuple[Path, int]:
+    """The file that a value lies in, and where it begins there.
+
+    Raises:
+        ModelError: if there is no such file in the folder, or it ends too early.
+    """
     fields = {entry.key: entry.value for entry in tensor.external_data}
     path = external_path(tensor, base_directory)
     if path is None or not path.is_file():
@@ -38,7 +58,7 @@ def load_external(
             f"{(base_directory or Path()).resolve()}",
             remedy="keep the data file in the model's folder",
         )
-    offset, shape = int(fields.get("offset", 0)), tuple(tensor.dims)
+    offset = int(fields.get("offset", 0))
     if path.stat().st_size < offset + length:
         raise ModelError(
             "external data is truncated",
@@ -46,15 +66,33 @@ def load_external(
             why=f"{path.name} ends before byte {offset + length}",
             remedy="copy the file again",
         )
-    if not length:
-        return np.zeros(shape, dtype)
-    content = np.memmap(path, np.uint8, "r", offset, (length,))
-    if length < dtype.itemsize * math.prod(shape):
-        packed = onnx.TensorProto(
-            data_type=tensor.data_type, dims=shape, raw_data=content.tobytes()
-        )
-        return numpy_helper.to_array(packed)
-    return content.view(dtype).reshape(shape)
+    return path, offset
+
+
+def fill(target: NDArray[Any], read: Callable[[memoryview, int], int | None], where: str) -> None:
+    """Fill an array from a file.
+
+    Args:
+        target: An array in C order.
+        read: Given the part to fill and the bytes filled before it, fills what it can and says
+            how many bytes that was.
+        where: What is read.
+
+    Raises:
+        ModelError: if the file ends too early.
+    """
+    rest = target.reshape(-1).view(np.uint8).data
+    done = 0
+    while rest:
+        count = read(rest, done)
+        if not count:
+            raise ModelError(
+                "weights are missing",
+                where=where,
+                why=f"the file ends {len(rest)} bytes too early",
+                remedy="copy the file again",
+            )
+        rest, done = rest[count:], done + count
 
 
 def external_path(tensor: onnx.TensorProto, base_directory: Path | None) -> Path | None:

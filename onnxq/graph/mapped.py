@@ -22,8 +22,9 @@ from onnx import numpy_helper
 from onnxq.errors import ModelError
 from onnxq.graph.elements import Constant, Stored
 from onnxq.graph.exporting import every_graph
+from onnxq.graph.external import fill
 from onnxq.graph.model import Model
-from onnxq.graph.wire import ALL_TENSORS, Deferred, rewrite
+from onnxq.graph.wire import Deferred, rewrite
 
 LARGE_TENSOR = 131_072
 """Bytes from which on a tensor stays in its file: smaller ones are not worth a mapping each."""
@@ -57,6 +58,35 @@ class SourceFile:
             ModelError: if another program has changed the file: pages that are gone would
                 end the process.
         """
+        self._check()
+        if not length:
+            return np.zeros(0, np.uint8)
+        start = offset - offset % mmap.ALLOCATIONGRANULARITY
+        try:
+            pages = mmap.mmap(
+                self._descriptor, offset + length - start, offset=start, access=mmap.ACCESS_READ
+            )
+        except OSError:
+            # Each mapping takes a file descriptor, of which a process may have a thousand.
+            content = np.empty(length, np.uint8)
+            self.copy_to(content, offset)
+            return content
+        return np.frombuffer(pages, np.uint8, length, offset - start)
+
+    def copy_to(self, target: NDArray[Any], offset: int) -> None:
+        """Fill an array with the bytes from `offset` on.
+
+        Raises:
+            ModelError: if another program has changed the file.
+        """
+        self._check()
+        fill(
+            target,
+            lambda rest, done: os.preadv(self._descriptor, [rest], offset + done),
+            str(self.path),
+        )
+
+    def _check(self) -> None:
         if self._now() != self._state:
             raise ModelError(
                 "the file was changed while it was in use",
@@ -64,11 +94,6 @@ class SourceFile:
                 why="weights are read from it when they are needed",
                 remedy="run again when nothing else writes to it",
             )
-        start = offset - offset % mmap.ALLOCATIONGRANULARITY
-        pages = mmap.mmap(
-            self._descriptor, offset + length - start, offset=start, access=mmap.ACCESS_READ
-        )
-        return np.frombuffer(pages, np.uint8, length, offset - start)
 
 
 class Mapped(Stored):
@@ -100,6 +125,13 @@ class Mapped(Stored):
         if self.packed:
             return numpy_helper.to_array(self.tensor)
         return self._content().view(self.dtype).reshape(self.shape)
+
+    def copy_to(self, target: NDArray[Any]) -> None:
+        """Read the value into an array, which then alone holds it in memory."""
+        if self.packed:
+            target[...] = self.load()
+        else:
+            self._file.copy_to(target, self._offset)
 
     def _content(self) -> NDArray[np.uint8]:
         return self._file.view(self._offset, self.packed_bytes)
@@ -161,7 +193,7 @@ def open_mapped(path: Path) -> MappedModel:
         return ticket
 
     content = file.view(0, file.size).data
-    pieces = rewrite(content, ALL_TENSORS, LARGE_TENSOR, replace)
+    pieces = rewrite(content, LARGE_TENSOR, replace)
     return MappedModel(b"".join(p for p in pieces if not isinstance(p, Deferred)), file, places)
 
 

@@ -26,23 +26,17 @@ class Message(Enum):
     CONTENT = "TensorProto.raw_data"
 
 
-Route: TypeAlias = Mapping[Message, Mapping[int, Message]]
-"""Which fields, by number, of which messages lead to weights."""
-
-INITIALIZERS: Route = {
+_WAYS: Mapping[Message, Mapping[int, Message]] = {
     Message.MODEL: {7: Message.GRAPH},
-    Message.GRAPH: {5: Message.TENSOR},
-    Message.TENSOR: {9: Message.CONTENT},
-}
-"""To the initializers of the main graph."""
-
-ALL_TENSORS: Route = {
-    **INITIALIZERS,
     Message.GRAPH: {1: Message.NODE, 5: Message.TENSOR},
     Message.NODE: {5: Message.ATTRIBUTE},
     Message.ATTRIBUTE: {5: Message.TENSOR, 6: Message.GRAPH},
+    Message.TENSOR: {9: Message.CONTENT},
 }
-"""To the tensors in attributes and in the bodies of control flow, too."""
+"""Which fields, by number, lead to weights: initializers and attributes, also in bodies.
+
+Local functions are left out: nobody reads weights from them.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,12 +61,11 @@ class WireError(ValueError):
     """The bytes are no protobuf message, or use what this module does not know (groups)."""
 
 
-def rewrite(content: memoryview, route: Route, smallest: int, replace: Replace) -> list[Piece]:
+def rewrite(content: memoryview, smallest: int, replace: Replace) -> list[Piece]:
     """A serialized model with some tensors' contents replaced.
 
     Args:
         content: The model.
-        route: The way to the tensors.
         smallest: Messages of fewer bytes are copied unseen.
         replace: Called for each `raw_data` of at least so many bytes.
 
@@ -82,7 +75,7 @@ def rewrite(content: memoryview, route: Route, smallest: int, replace: Replace) 
     Raises:
         WireError: if the bytes are not understood.
     """
-    return _Rewriter(content, route, smallest, replace).message(Message.MODEL, 0, len(content))
+    return _Rewriter(content, smallest, replace).message(Message.MODEL, 0, len(content))
 
 
 def length(pieces: list[Piece]) -> int:
@@ -93,7 +86,6 @@ def length(pieces: list[Piece]) -> int:
 @dataclass(frozen=True)
 class _Rewriter:
     content: memoryview
-    route: Route
     smallest: int
     replace: Replace
 
@@ -102,7 +94,7 @@ class _Rewriter:
         if kind is Message.CONTENT:
             instead = self.replace(start, end)
             return [self.content[start:end] if instead is None else instead]
-        ways = self.route[kind]
+        ways = _WAYS[kind]
         pieces: list[Piece] = []
         copied = start
         for number, length_at, first, last in _nested(self.content, start, end):

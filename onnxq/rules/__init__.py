@@ -47,6 +47,7 @@ from onnxq.rules.simplify import Simplify
 from onnxq.rules.structure.channel_gather import FoldChannelGather
 from onnxq.rules.structure.depth_to_space import FuseDepthToSpace
 from onnxq.rules.structure.einsum import LowerEinsum
+from onnxq.rules.structure.factor_sum import FactorSum
 from onnxq.rules.structure.global_pooling import FuseGlobalPooling
 from onnxq.rules.structure.mean_of_sum import FuseMeanOfSum
 from onnxq.rules.structure.mean_over_rows import ExpandMeanOverRows
@@ -70,6 +71,7 @@ __all__ = [
     "ExpandSoftmax",
     "ExpandSwish",
     "ExplicitPads",
+    "FactorSum",
     "FoldChannelGather",
     "FoldGemmScalars",
     "FoldSpaceToDepthIntoConv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from onnxq.graph import Model, remove_dead_nodes
@@ -26,7 +26,7 @@ class Simplify:
     """Simplify the main graph exactly.
 
     Attributes:
-        without: Names of rules (their classes) to leave out.
+        without: Names of rules (their classes) to leave out, or of the passes between them.
         folding: How constants are folded between the rules.
     """
 
@@ -50,11 +50,17 @@ class Simplify:
                 break
         yield from missed
 
+    @property
+    def between(self) -> tuple[Pass, ...]:
+        """The passes that run before the rules in every turn; they can be left out by name too."""
+        return (self.folding, DeduplicateConstants(), MergeDuplicates())
+
     def _turn(self, model: Model) -> Iterator[Event]:
-        shared: tuple[Pass, ...] = (self.folding, DeduplicateConstants(), MergeDuplicates())
-        for one in shared:
-            if type(one).__name__ not in self.without:
-                yield from one.apply(model)
+        for one in self.between:
+            name = type(one).__name__
+            if name not in self.without:
+                for event in one.apply(model):
+                    yield replace(event, rule=name)
                 remove_dead_nodes(model)
         for phase in PHASES:
             rules = [rule for rule in phase if type(rule).__name__ not in self.without]

@@ -137,6 +137,17 @@ def product(work: Workspace, tensor: Tensor, depth: int = _DEPTH) -> Product:
     return Product(factor, tuple(factors), tuple(nodes))
 
 
+def square(work: Workspace, tensor: Tensor) -> tuple[Tensor, Node] | None:
+    """(a, the node) of a tensor that is a·a or a to the power of 2."""
+    node = work.producer(tensor, "Mul", "Pow")
+    if node is None or len(node.inputs) != 2:
+        return None
+    base, other = node.inputs
+    if node.op == "Mul":
+        return (base, node) if base is other else None
+    return (base, node) if work.scalar(other) == 2.0 and keeps_shape(work, base, other) else None
+
+
 def bounds(work: Workspace, tensor: Tensor, depth: int = 4) -> Bounds:
     """Read Clip, Relu, Min and Max with scalars back to the tensor behind them.
 

@@ -13,6 +13,7 @@ from onnxq.rules.expansion.prelu import ExpandPRelu
 from onnxq.rules.expansion.softmax import ExpandSoftmax
 from onnxq.rules.folding.collapse_affine import CollapseAffine
 from onnxq.rules.folding.fold_affine import FoldAffine
+from onnxq.rules.folding.spell_as_norm import SpellAsNorm
 from onnxq.rules.linear.explicit_pads import ExplicitPads
 from onnxq.rules.linear.fold_gemm_scalars import FoldGemmScalars
 from onnxq.rules.linear.fuse_pad import FusePad
@@ -54,6 +55,7 @@ from onnxq.rules.rule import Rule
 from onnxq.rules.structure.channel_gather import FoldChannelGather
 from onnxq.rules.structure.depth_to_space import FuseDepthToSpace
 from onnxq.rules.structure.einsum import LowerEinsum
+from onnxq.rules.structure.factor_sum import FactorSum
 from onnxq.rules.structure.global_pooling import FuseGlobalPooling
 from onnxq.rules.structure.mean_of_sum import FuseMeanOfSum
 from onnxq.rules.structure.mean_over_rows import ExpandMeanOverRows
@@ -101,6 +103,7 @@ NORMALISATION: tuple[Rule, ...] = (
 )
 FOLDING: tuple[Rule, ...] = (FoldAffine(), CollapseAffine())
 LINEAR: tuple[Rule, ...] = (
+    FactorSum(),
     ExplicitPads(),
     FoldGemmScalars(),
     FusePad(),
@@ -122,6 +125,7 @@ EXPANSION: tuple[Rule, ...] = (
     ExpandSoftmax(),
     ExpandMeanOverRows(),
     KeepLayerNormalizationApart(),
+    SpellAsNorm(),
 )
 """For float models that ONNX Runtime runs; integers cannot hold the exponentials within."""
 

@@ -221,7 +221,7 @@ class Workspace:
             return ""
         if not isinstance(new, Variable) or not new.inputs or self.is_held(new):
             return f"joins the output '{old.name}' to a tensor that keeps its own name"
-        if new.inputs[0] not in self._added and id(new.inputs[0]) not in self._main:
+        if id(new.inputs[0]) not in self._main:
             return f"'{new.name}' is not computed in the main graph"
         return ""
 

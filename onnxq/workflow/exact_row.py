@@ -8,15 +8,12 @@ from difflib import get_close_matches
 
 from onnxq.errors import UsageError
 from onnxq.passes import (
-    DeduplicateConstants,
     FoldConstants,
     FreezeDefaults,
-    FuseBatchNorm,
     InlineFunctions,
     LowerConstants,
     Pass,
     RemoveDeadNodes,
-    RemoveIdentities,
     SetInputShapes,
     UpgradeOpset,
 )
@@ -45,7 +42,6 @@ class ExactRow:
     @property
     def passes(self) -> tuple[Pass, ...]:
         """All of them."""
-        folding = FoldConstants(widen_weights=self.widen_weights)
         return (
             *self.shapes,
             InlineFunctions(),
@@ -53,11 +49,7 @@ class ExactRow:
             *(() if self.keep_defaults else (FreezeDefaults(),)),
             LowerConstants(),
             *self._conversion,
-            folding,
-            RemoveIdentities(),
-            FuseBatchNorm(),
-            Simplify(self.without, folding),
-            DeduplicateConstants(),
+            Simplify(self.without, FoldConstants(widen_weights=self.widen_weights)),
         )
 
     @property
@@ -83,8 +75,9 @@ class ExactRow:
 
 
 def rule_names() -> list[str]:
-    """The names of all rules, in the order in which they are tried."""
-    return list(dict.fromkeys(type(rule).__name__ for phase in PHASES for rule in phase))
+    """The names of all that `Simplify` does and can leave out, in the order of its work."""
+    rules = (rule for phase in PHASES for rule in phase)
+    return list(dict.fromkeys(type(one).__name__ for one in (*Simplify().between, *rules)))
 
 
 def known_rules(names: Collection[str]) -> frozenset[str]:

@@ -70,7 +70,9 @@ def race(original: Model, result: Model, timer: Timer) -> Latency:
     """Time a result against the original, a second and longer time if it looks slower."""
     models = {"input": original, "result": result}
     latency = timer(models, LOOK)
-    return timer(models, CONFIRM) if latency.speedups[1].high < 1.0 else latency
+    speedup = latency.speedups[1]
+    doubtful = speedup.high < 1.0 or speedup.value < _NOISE
+    return timer(models, CONFIRM) if doubtful else latency
 
 
 def is_slower(latency: Latency) -> bool:

@@ -14,8 +14,6 @@ from onnxq.workflow.racing import is_slower
 
 VERSION = 1
 
-_FOLDING = "FoldConstants"
-
 
 @dataclass(frozen=True)
 class SimplifyResult:
@@ -112,5 +110,4 @@ class SimplifyResult:
 
 
 def _author(report: PassReport, event: Applied | Refused) -> str:
-    """The rule; of the joint pass's other events, the folding of constants in between."""
-    return event.rule or (_FOLDING if report.name == "Simplify" else report.name)
+    return event.rule or report.name

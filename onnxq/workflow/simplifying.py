@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import onnxruntime as ort
-
 from onnxq.config import Preprocessing
-from onnxq.engine import Feed, Optimization, open_session, runner
+from onnxq.engine import Feed, open_to_compare, runner
 from onnxq.errors import ModelError
 from onnxq.graph import Model, Source, copy_model, load
 from onnxq.measure import Fidelity, Latency, compare_outputs
@@ -116,7 +114,7 @@ class _Job:
             specs = declared_inputs(self._shaped())
             fixed = all(isinstance(size, int) for spec in specs for size in spec.shape)
             unseen = self.large and fixed and samples is None
-            run_once = None if unseen else runner(self._open(self.original))
+            run_once = None if unseen else runner(open_to_compare(self.original))
         except ModelError as error:
             self._accept_unproven(error)
             return
@@ -249,14 +247,8 @@ class _Job:
 
     def _outputs(self, model: Model) -> list[Mapping[str, Any]]:
         assert self.inputs is not None
-        run_once = runner(self._open(model))
+        run_once = runner(open_to_compare(model))
         return [run_once(feed) for feed in self.inputs.feeds]
-
-    def _open(self, model: Model) -> ort.InferenceSession:
-        # The time that optimizing takes grows with the square of the number of nodes.
-        return open_session(
-            model, optimization=Optimization.NONE if self.large else Optimization.ALL
-        )
 
 
 def _changed(outcome: RunResult) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from onnxq.engine import Feed, open_session, runner
+from onnxq.engine import Feed, open_to_compare, runner
 from onnxq.errors import InvariantError, ModelError
 from onnxq.graph import Model, copy_model
 from onnxq.passes import PassReport, RunResult, apply_passes, run
@@ -181,5 +181,5 @@ def worst_output(before: Model, after: Model, feeds: Sequence[Feed]) -> tuple[st
 
 
 def _outputs(model: Model, feeds: Sequence[Feed]) -> list[Mapping[str, Any]]:
-    run_once = runner(open_session(model))
+    run_once = runner(open_to_compare(model))
     return [run_once(feed) for feed in feeds]

@@ -54,7 +54,12 @@ def _changed(change: str) -> bytes:
         (_changed("type"), "unknown ONNX element type 99"),
     ],
 )
-def test_a_bad_file_is_one_clear_error(content: bytes, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [True, False])
+def test_a_bad_file_is_one_clear_error(
+    content: bytes, message: str, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr("onnxq.graph.reading._LARGE", 0)
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message) as caught:

@@ -123,9 +123,9 @@ def test_time_is_linear_in_nodes():
     def model(count: int) -> onnx.ModelProto:
         nodes, previous = [], "x"
         for index in range(count):
-            for twin in "ab":
-                nodes.append(helper.make_node("Relu", [previous], [f"{twin}{index}"]))
-            nodes.append(helper.make_node("Add", [f"a{index}", f"b{index}"], [f"c{index}"]))
+            twins = [f"a{index}", f"b{index}"]
+            nodes.extend(helper.make_node("Relu", [previous], [twin]) for twin in twins)
+            nodes.append(helper.make_node("Add", twins, [f"c{index}"]))
             previous = f"c{index}"
         value = [helper.make_tensor_value_info(n, 1, [3]) for n in ("x", previous)]
         stored = [numpy_helper.from_array(np.ones(3, np.float32), "w")]

@@ -159,8 +159,8 @@ def test_an_invalid_graph_that_no_rule_made_is_a_defect(rules, monkeypatch):
         set_input(model.nodes[-1], 0, Variable("nowhere"))
         yield Applied("", "cut a link")
 
-    monkeypatch.setattr(exact_row.DeduplicateConstants, "apply", cut)
-    with pytest.raises(InvariantError, match="DeduplicateConstants"):
+    monkeypatch.setattr(exact_row.LowerConstants, "apply", cut)
+    with pytest.raises(InvariantError, match="LowerConstants"):
         run()
 
 

@@ -41,11 +41,13 @@ CLEANING: tuple[Rule, ...] = (
     MergeReshapes(),
     MergeTransposes(),
     AbsorbTransposes(),
-    ReshapeTransposes(),
     MergePads(),
     MergeCasts(),
 )
 """The rules, in the order in which they are tried at a node."""
 
-ARRANGING: tuple[Rule, ...] = (CancelTransposes(),)
-"""Rules that come after recognition: normalisations are recognised on the last axis only."""
+ARRANGING: tuple[Rule, ...] = (CancelTransposes(), ReshapeTransposes())
+"""Rules that come after recognition: normalisations are recognised on the last axis only.
+
+Transposes are cancelled before those that move no data become Reshapes.
+"""

@@ -8,9 +8,9 @@ A region is a set of operators that may work on the axes before a Transpose as w
 2. What else leads into the region gets the inverse Transpose, what else leads out of it the
    Transpose; a Transpose of another order that leads out takes both in one.
 
-Done only if fewer Transposes remain that move no more elements (a free dimension counts as 32),
-so that this ends. Two regions are tried: all that is connected, and only what is fed by such
-Transposes alone. Both are bounded in size.
+Done only if fewer Transposes move data, and no more elements than before (a free dimension counts
+as 32), or as many move data and fewer move only axes of length 1. Two regions are tried: all that
+is connected, and only what is fed by such Transposes alone. Both are bounded in size.
 """
 
 from __future__ import annotations
@@ -113,24 +113,37 @@ class _Region:
         return found
 
     def balance(self) -> tuple[int, int]:
-        """How many Transposes go, and how many come."""
-        cancelled = [turn for turn in self.turns() if turn[2] == sorted(turn[2])]
-        merged = [t for t in self.entries() if self._is_merged(t)]
-        gone = len(self.doomed()) + len(cancelled)
-        return gone, len(self.entries()) - len(merged) + len(self.exits())
+        """How many Transposes go, and how many come: those that move data, if any do."""
+        gone, new = self._moved()
+        data = [t for t in gone if self._moves(t)], [t for t in new if self._moves(t)]
+        if len(data[0]) != len(data[1]):
+            gone, new = data
+        return len(gone), len(new)
+
+    def volume(self) -> int:
+        """How many more elements are moved."""
+        gone, new = ([t for t in side if self._moves(t)] for side in self._moved())
+        return sum(map(self._size, new)) - sum(map(self._size, gone))
+
+    def _moved(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Tensors that are transposed no more, and tensors that will be."""
+        gone = [s.outputs[0] for s in self.doomed()]
+        gone += [tensor for tensor, _, order in self.turns() if order == sorted(order)]
+        new = [t for t in self.entries() if not self._is_merged(t)]
+        return gone, new + [tensor for tensor, _ in self.exits()]
+
+    def _moves(self, tensor: Tensor) -> bool:
+        """Whether transposing a tensor moves data, not only axes of length 1."""
+        shape = self.work.shape(tensor)
+        if shape is None:
+            return True
+        long = [axis for axis in inverse(self.order) if shape[axis] != 1]
+        return long != sorted(long)
 
     def normalises(self) -> bool:
         """Whether there is a mean and a square root: engines fuse such on the last axis only."""
         operators = {node.op for node in self.nodes.values()}
         return "ReduceMean" in operators and "Sqrt" in operators
-
-    def volume(self) -> int:
-        """How many more elements are moved."""
-        gone = [s.outputs[0] for s in self.doomed()]
-        gone += [tensor for tensor, _, order in self.turns() if order == sorted(order)]
-        new = [t for t in self.entries() if not self._is_merged(t)]
-        new += [tensor for tensor, _ in self.exits()]
-        return sum(map(self._size, new)) - sum(map(self._size, gone))
 
     def commit(self) -> None:
         """Permute the region."""

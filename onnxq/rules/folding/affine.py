@@ -19,6 +19,9 @@ from onnxq.rules.workspace import Shape
 
 Array: TypeAlias = NDArray[Any]
 
+SPREAD = 1000.0
+"""How much factors of channels may differ for anything to be divided by them."""
+
 ONE: Array = np.ones(())
 ZERO: Array = np.zeros(())
 
@@ -92,7 +95,14 @@ class Affine:
             return Affine.of(self.factor * inner.factor, addend)
 
     def inverse(self) -> Affine | None:
-        """The map that undoes this one; None where a factor is 0 or not invertible."""
+        """The map that undoes this one; None where factors are 0, or far apart.
+
+        What is divided by factors of channels that differ by more than `SPREAD` would have
+        channels of very different size, however small the factors' effect was before.
+        """
+        sizes = np.abs(self.factor)
+        if sizes.max() > SPREAD * sizes.min():
+            return None
         with np.errstate(all="ignore"):
             factor = 1.0 / self.factor
             result = Affine.of(factor, -self.addend * factor)

@@ -46,8 +46,8 @@ class CollapseAffine(Rule):
 
 def _collapse(work: Workspace, chain: Chain) -> Event | None:
     dtype = work.dtype(chain.source)
-    cost = remainder.cost_of_rest(chain, chain.affine)
-    if dtype is None or cost >= remainder.cost_of_chain(chain):
+    cost = remainder.cost_of_rest(work, chain, chain.affine)
+    if dtype is None or cost >= remainder.cost_of_chain(work, chain):
         return None
     if any(makes_gelu(work, step.node) for step in chain.steps):
         return None

@@ -11,7 +11,7 @@ y = a·x + c. What is tried, in this order; the first that can be done is done:
 
 Each file of this folder says for an operator how it gives a map or takes one, or hands it on.
 A plan is made for all of it before anything is edited. No plan adds nodes, every plan removes
-some or leaves a cheaper one (an Add for a BatchNormalization).
+some or leaves a cheaper one (the Add that an engine joins to a MatMul).
 
 Caveats: constants are computed in float64 and stored in their own type, so that each weight is
 rounded once more. An addition that moves over a factor becomes c/a; where the factors of
@@ -32,13 +32,10 @@ from onnxq.rules.folding import remainder
 from onnxq.rules.folding.affine import Affine
 from onnxq.rules.folding.plan import Edit, carry_out, together, worked_out
 from onnxq.rules.folding.reading import STEPS, Chain, is_followed, read_chains, read_step
-from onnxq.rules.folding.shields import ends_layer_norm, makes_gelu
+from onnxq.rules.folding.shields import ends_norm, makes_gelu
 from onnxq.rules.folding.tables import DOWNWARDS, UPWARDS, planner
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
-
-_SPREAD = 1000.0
-"""How much factors of channels may differ for an addition to move over them."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def fold(work: Workspace, chain: Chain) -> Event | None:
 
 def _is_left_alone(work: Workspace, chain: Chain) -> bool:
     """Whether the engine wants a chain where it is, or nothing is around that could take it."""
-    if ends_layer_norm(work, chain.source) or any(makes_gelu(work, s.node) for s in chain.steps):
+    if ends_norm(work, chain.source) or any(makes_gelu(work, s.node) for s in chain.steps):
         return True
     if any(step.node.op == "BatchNormalization" for step in chain.steps):
         return False
@@ -126,16 +123,14 @@ def _ways(chain: Chain) -> Iterator[_Way]:
 
 
 def _moved_before(affine: Affine) -> Affine | None:
-    """The addition of c/a, as a·x + c = a·(x + c/a); None where factors differ too much."""
-    sizes = np.abs(affine.factor)
-    if not sizes.all() or sizes.max() > _SPREAD * sizes.min():
-        return None
-    return Affine.of(1.0, affine.addend / affine.factor)
+    """The addition of c/a, as a·x + c = a·(x + c/a); None where a cannot be divided by."""
+    inverse = affine.scaling.inverse()
+    return None if inverse is None else Affine.of(1.0, affine.addend * inverse.factor)
 
 
 def _go(work: Workspace, chain: Chain, way: _Way, dtype: np.dtype[Any]) -> Applied | str:
     """Go one way, or say why that is impossible; nothing is edited then."""
-    if remainder.cost_of_rest(chain, way.left) >= remainder.cost_of_chain(chain):
+    if remainder.cost_of_rest(work, chain, way.left) >= remainder.cost_of_chain(work, chain):
         return ""
     plans, first = planner(work, dtype), chain.steps[0]
     given = plans.operand(first.node, first.index, way.given)

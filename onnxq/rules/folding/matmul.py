@@ -24,11 +24,12 @@ _LARGEST_WEIGHT = 1 << 26
 
 def give(planner: Planner, node: Node, tensor: Tensor, affine: Affine) -> Plan:
     """So that the product is the map of what it is now."""
-    if not affine.adds_nothing:
-        return f"'{node.name}' has no bias to take the addition"
     if affine.factor.ndim and not _are_matrices(planner, node):
         return f"'{node.name}' multiplies a vector"
-    return first_of(_one_operand(planner, node, tensor, affine.factor))
+    plan = first_of(_one_operand(planner, node, tensor, affine.factor))
+    if isinstance(plan, str) or affine.adds_nothing:
+        return plan
+    return f"'{node.name}' has no bias to take the addition"
 
 
 def take(planner: Planner, node: Node, index: int, affine: Affine) -> Plan:

@@ -31,6 +31,9 @@ _DEPTH = 16
 _SHARED = 65_536
 """Bytes from which a constant that others read too is not copied."""
 
+_NARROW = 16.0
+"""How much tensors of float16 may grow or shrink between an operator and a map it takes in."""
+
 ASKS_FOR_SHAPE = frozenset(["Shape", "Size"])
 """Operators that do not look at elements."""
 
@@ -82,6 +85,8 @@ class Planner:
         handler = None if source is None else self.upwards.get(source.op)
         if source is None or handler is None:
             return f"nothing linear before it, but {source.op if source else 'an input'}"
+        if self._may_overflow(affine):
+            return f"'{tensor.name}' could leave the range of float16"
         return self._guarded(partial(handler, self, source, tensor, affine))
 
     def readers(self, tensor: Tensor, affine: Affine) -> Plan:
@@ -91,6 +96,8 @@ class Planner:
         nodes = self.work.readers(tensor)
         if nodes is None:
             return f"'{tensor.name}' is also read outside the graph"
+        if self._may_overflow(affine):
+            return f"'{tensor.name}' could leave the range of float16"
         return self._guarded(partial(together, self._each_use(nodes, tensor, affine)))
 
     def weight(self, node: Node, index: int, what: str = "weight") -> Constant | str:
@@ -120,6 +127,12 @@ class Planner:
         if grows_too_much(known, shape):
             return f"the operand '{known.name}' of '{node.name}' would grow"
         return (Edit(node, lambda: values_of({index: mapped(known, affine)})),)
+
+    def _may_overflow(self, affine: Affine) -> bool:
+        """Whether tensors in between would change their size by much, in a narrow type."""
+        sizes = np.abs(affine.factor)
+        between = self.depth > 0 and self.dtype == np.float16
+        return between and bool(sizes.max() > _NARROW or sizes.min() < 1 / _NARROW)
 
     def _each_use(self, nodes: list[Node], tensor: Tensor, affine: Affine) -> Iterator[Plan]:
         for node in nodes:

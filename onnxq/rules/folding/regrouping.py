@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TypeAlias
 
 import numpy as np
 
+from onnxq.passes.dimensions import product
 from onnxq.rules.folding.affine import Array
 from onnxq.rules.workspace import Shape
-
-_Product: TypeAlias = tuple[int, tuple[str, ...]]
 
 
 def regrouped(coefficient: Array, source: Shape | None, result: Shape | None) -> Array | None:
@@ -66,22 +64,20 @@ def _cuts(source: Shape, result: Shape) -> list[tuple[int, int]]:
 def _equal_products(source: Shape, result: Shape) -> Iterator[tuple[int, int]]:
     """Positions before which the dimensions multiply to the same, first and last of each."""
     before, after = _positions(source), _positions(result)
-    for product, positions in before.items():
-        if product in after:
-            yield positions[0], after[product][0]
-            yield positions[-1], after[product][-1]
+    for length, positions in before.items():
+        if length in after:
+            yield positions[0], after[length][0]
+            yield positions[-1], after[length][-1]
 
 
-def _positions(shape: Shape) -> dict[_Product, list[int]]:
-    number, names = 1, list[str]()
-    found: dict[_Product, list[int]] = {(1, ()): [0]}
+def _positions(shape: Shape) -> dict[int | str | None, list[int]]:
+    """Positions by the product of the dimensions before them; equal terms are equal numbers."""
+    running: int | str | None = 1
+    found: dict[int | str | None, list[int]] = {1: [0]}
     for position, dimension in enumerate(shape, start=1):
-        if isinstance(dimension, int):
-            number *= dimension
-        elif dimension is not None:
-            names.append(dimension)
-        else:
+        if dimension is None:
             # What is not known equals nothing, nor does any product with it.
             break
-        found.setdefault((number, tuple(sorted(names))), []).append(position)
+        running = product((running, dimension))
+        found.setdefault(running, []).append(position)
     return found

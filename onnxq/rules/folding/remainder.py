@@ -16,10 +16,11 @@ from onnxq.rules.folding.storing import stored
 from onnxq.rules.folding.tables import planner
 from onnxq.rules.workspace import Workspace
 
-_COST = {"Div": 3, "BatchNormalization": 3}
-"""Cost of a node where it is not 2. Division is slower; two numbers per channel are two."""
+_NODE, _DIV, _BIAS = 2, 3, 1
+"""Costs of a node: division is slower, and the engine joins an Add to the MatMul before it.
 
-_NODE = 2
+A BatchNormalization costs no more than an Add: engines run both in one pass.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +40,32 @@ class Rest:
     edits: tuple[tuple[Edit, Values], ...] = ()
 
 
-def cost_of_chain(chain: Chain) -> int:
+def cost_of_chain(work: Workspace, chain: Chain) -> int:
     """Cost of the nodes of a chain."""
-    return sum(_COST.get(step.node.op, _NODE) for step in chain.steps)
+    costs = [_DIV if step.node.op == "Div" else _NODE for step in chain.steps]
+    if chain.steps[0].node.op == "Add":
+        costs[0] = _cost_of_first_add(work, chain)
+    return sum(costs)
 
 
-def cost_of_rest(chain: Chain, affine: Affine) -> int:
+def cost_of_rest(work: Workspace, chain: Chain, affine: Affine) -> int:
     """Cost of the nodes that would stay of a chain to compute `affine`."""
-    spelled = _NODE * len(_spelled(affine))
-    norm = _COST["BatchNormalization"]
-    return norm if _norm(chain, affine) is not None and norm < spelled else spelled
+    if _norm(chain, affine) is not None:
+        return _NODE
+    spelled = _spelled(affine)
+    if spelled and spelled[0][0] == "Add":
+        return _cost_of_first_add(work, chain)
+    return _NODE * len(spelled)
+
+
+def _cost_of_first_add(work: Workspace, chain: Chain) -> int:
+    return _BIAS if work.producer(chain.source, "MatMul") else _NODE
 
 
 def prepare(work: Workspace, chain: Chain, affine: Affine, dtype: np.dtype[Any]) -> Rest | str:
     """Nodes that compute `affine` in place of a chain, or why they cannot."""
     norm = _norm(chain, affine)
-    if norm is not None and cost_of_rest(chain, affine) == _COST["BatchNormalization"]:
+    if norm is not None:
         edits = worked_out(become_batch_norm(planner(work, dtype), norm, affine))
         return edits if isinstance(edits, str) else Rest(chain, norm=norm, edits=tuple(edits))
     spelling: list[tuple[str, Array]] = []
@@ -102,8 +113,8 @@ def _put_last(work: Workspace, chain: Chain, source: Tensor, op: str, value: Arr
 
 
 def _norm(chain: Chain, affine: Affine) -> Node | None:
-    """The BatchNormalization of a chain that could compute `affine`."""
-    if not affine.axes <= {1}:
+    """The BatchNormalization of a chain that computes `affine` where two nodes would else."""
+    if len(_spelled(affine)) < 2 or not affine.axes <= {1}:
         return None
     nodes = [step.node for step in chain.steps if step.node.op == "BatchNormalization"]
     return nodes[0] if nodes else None

@@ -38,10 +38,23 @@ def _is_gate(node: Node | None, work: Workspace) -> bool:
     return ones and any(work.producer(t, *_CURVES) for t in node.inputs)
 
 
-def ends_layer_norm(work: Workspace, source: Tensor) -> bool:
-    """Whether a tensor is (x - mean)/sqrt(variance), which a gain and a bias follow."""
+def ends_norm(work: Workspace, source: Tensor) -> bool:
+    """Whether a tensor is divided by a root, as norms are before their gain and bias."""
     node = work.producer(source, "Div", "Mul")
-    return node is not None and any(work.producer(t, "Sqrt", "Reciprocal") for t in node.inputs)
+    if node is None:
+        return False
+    if node.op == "Div":
+        return work.producer(node.inputs[1], "Sqrt") is not None
+    return any(_is_inverse_root(work, tensor) for tensor in node.inputs)
+
+
+def _is_inverse_root(work: Workspace, tensor: Tensor) -> bool:
+    node = work.producer(tensor, "Div", "Reciprocal", "Pow")
+    if node is None:
+        return False
+    if node.op == "Pow":
+        return work.scalar(node.inputs[1]) == -0.5
+    return work.producer(node.inputs[-1], "Sqrt") is not None
 
 
 def gates_itself(node: Node) -> bool:

@@ -63,7 +63,7 @@ def normalises_channels(work: Workspace, found: Standardisation) -> bool:
     """Whether this is an instance normalisation: over all axes but batch and channel.
 
     Where the statistics run over the last axis of three, scale and bias tell it from a layer
-    normalisation; without them it is the latter.
+    normalisation; without them it is the latter, unless a Reshape made groups of channels before.
     """
     if found.axes != tuple(range(2, found.rank)):
         return False
@@ -71,7 +71,8 @@ def normalises_channels(work: Workspace, found: Standardisation) -> bool:
     by_feature = affine(work, found, found.axes)
     if by_channel is None or (by_feature is not None and not by_feature.plain):
         return False
-    return found.rank > 3 or not by_channel.plain
+    grouped = work.producer(found.source, "Reshape") is not None
+    return found.rank > 3 or grouped or not by_channel.plain
 
 
 def vector(

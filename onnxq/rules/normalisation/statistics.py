@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from onnxq.graph import Node, Tensor
-from onnxq.rules.spelling import bounds
+from onnxq.rules.spelling import bounds, square
 from onnxq.rules.structure.reductions import reduced_shape, reduction
 from onnxq.rules.workspace import Shape, Workspace
 
@@ -122,19 +122,6 @@ def is_mean(work: Workspace, tensor: Tensor, source: Tensor, axes: tuple[int, ..
     if mean is None or mean.source is not source or mean.axes != axes:
         return False
     return fits(work, tensor, mean.kept, source, axes)
-
-
-def square(work: Workspace, tensor: Tensor) -> tuple[Tensor, Node] | None:
-    """(a, the node) of a tensor that is a·a or a to the power of 2."""
-    node = work.producer(tensor, "Mul", "Pow")
-    if node is None or len(node.inputs) != 2:
-        return None
-    base, other = node.inputs
-    twice = base is other if node.op == "Mul" else work.scalar(other) == 2.0
-    rank = work.rank(other) or 0
-    if not twice or (base is not other and rank > (work.rank(base) or 0)):
-        return None
-    return base, node
 
 
 def moment(work: Workspace, tensor: Tensor) -> Moment | None:

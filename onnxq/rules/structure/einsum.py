@@ -144,7 +144,8 @@ def _obstacle(work: Workspace, found: Contraction, left: Tensor, right: Tensor) 
     sizes = dict(zip(found.left, work.shape(left) or (), strict=True))
     for label, size in zip(found.right, work.shape(right) or (), strict=True):
         known = sizes.get(label, size)
-        if isinstance(size, int) and isinstance(known, int) and size != known:
+        numbers = isinstance(size, int) and isinstance(known, int)
+        if (numbers and size != known) or (size == 1) != (known == 1):
             return f"label '{label}' has sizes {known} and {size}"
     if len(found.summed) == len(found.columns) == 1:
         return ""

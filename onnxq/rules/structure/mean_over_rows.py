@@ -11,6 +11,7 @@ Conditions:
    least one behind.
 2. All sizes but the first are known. The batch is 1 or free: with larger batches nothing is won.
 3. There are at least 4096 numbers in one batch, else the nodes cost more than they save.
+4. It is no part of mean(x²) - mean(x)²: there digits cancel, and another order of sums shows.
 
 Caveat: the order of sums differs.
 
@@ -29,8 +30,9 @@ from typing import ClassVar
 import numpy as np
 
 from onnxq.graph import Node, Tensor
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.rules.rule import Rule
+from onnxq.rules.spelling import square
 from onnxq.rules.structure.reductions import Reduction, reduced_shape, reduction, sizes
 from onnxq.rules.workspace import Workspace
 
@@ -56,6 +58,10 @@ class ExpandMeanOverRows(Rule):
         depth, width = prod(rows), prod(columns)
         if depth * width < _FEWEST_NUMBERS:
             return None
+        if _cancels(work, node.outputs[0]):
+            return Refused(
+                node.name, "digits cancel in mean(x²) - mean(x)²: the order of sums stays"
+            )
         factor = 1.0 / depth if node.op == "ReduceMean" else 1.0
         weights = np.full((*[1] * lead, 1, depth), factor, np.float32)
         batch = shape[:lead]
@@ -69,6 +75,16 @@ class ExpandMeanOverRows(Rule):
         wanted = reduced_shape(shape, found.axes, keepdims=found.keepdims) or ()
         work.substitute(node.outputs[0], _shaped(work, row, wanted, f"{node.name}_spread"))
         return Applied(node.name, f"became a product with a row of {depth}")
+
+
+def _cancels(work: Workspace, mean: Tensor) -> bool:
+    """Whether a mean is squared, or the square of another is subtracted from it."""
+    for reader in mean.outputs:
+        if any(found[0] is mean for t in reader.outputs if (found := square(work, t))):
+            return True
+        if reader.op == "Sub" and square(work, reader.inputs[1]) is not None:
+            return True
+    return False
 
 
 def _may_be_one(size: int | str | None) -> bool:

@@ -60,16 +60,12 @@ def test_two_that_lead_in(applying):
 
 
 def test_another_order_leads_out(applying):
-    body = (
-        "b = Relu(a) c = Transpose <perm = [0, 3, 1, 2]> (b)"
-        " d = Transpose <perm = [3, 2, 1, 0]> (b) "
-    )
-    tail = (
-        "e = Transpose <perm = [3, 2, 1, 0]> (d) f = Neg(e) g = ReduceSum(f) h = ReduceSum(c)"
-        " y = Add(g, h)"
-    )
-    outcome = applying(_text(_IN + body + tail), CancelTransposes())
-    assert outcome.ops.count("Transpose") == 2
+    body = """b = Relu(a) c = Transpose <perm = [0, 3, 1, 2]> (b) d = Neg(c)
+      y = Transpose <perm = [3, 2, 1, 0]> (b) t = Exp(d)"""
+    signature = "(float[N,5,3,4] x) => (float[A,B,C,D] y, float[E,F,G,H] t)"
+    outcome = applying(_text(_IN + body, signature), CancelTransposes())
+    assert outcome.ops.count("Transpose") == 1
+    assert outcome.applied == ["2 Transpose(s) cancelled around Relu_0"]
 
 
 def test_more_would_come_than_go(applying):
@@ -224,3 +220,15 @@ class TestAbsorb:
         text = text.replace("axes = [0, 2]", "axes = [0, 2], keepdims = 0")
         outcome = applying(text, AbsorbTransposes(), runs=False)
         assert outcome.ops == ["Transpose", "ReduceMax"]
+
+
+def test_transposes_that_move_no_data_do_not_count(applying):
+    """A gate of one element per channel is transposed for nothing."""
+    body = """r = ReduceMean <axes = [2, 3]> (x) g = Transpose <perm = [0, 2, 3, 1]> (r)
+      h = Mul(a, g) t = Relu(h)"""
+    outcome = applying(_text(_IN + body + _OUT), CancelTransposes())
+    assert "Transpose" not in outcome.ops
+    body = """r = ReduceMean <axes = [2, 3]> (x) b = Transpose <perm = [0, 2, 3, 1]> (r)
+      c = Sigmoid(b) d = Add(c, bias) e = Transpose <perm = [0, 3, 1, 2]> (d) y = Mul(e, x)"""
+    outcome = applying(_text(body), CancelTransposes())
+    assert "Transpose" not in outcome.ops

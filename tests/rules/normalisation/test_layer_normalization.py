@@ -217,3 +217,25 @@ def test_epsilon_and_random_parameters(applying):
         outcome = applying(text, FuseLayerNormalization(), rtol=2e-4, atol=1e-5)
         assert outcome.ops == ["LayerNormalization"]
         assert outcome.model.nodes[0].attrs["epsilon"] == pytest.approx(epsilon, rel=1e-6)
+
+
+def test_a_scale_that_callers_may_override_stays_outside(applying):
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[2,3] x, float[3] g) => (float[2,3] y)
+    <float eps = {0.001}, float[3] g = {1.0, 2.0, 3.0}>
+    { m = ReduceMean<axes = [-1]>(x) d = Sub(x, m) p = Mul(d, d) v = ReduceMean<axes = [-1]>(p)
+      e = Add(v, eps) s = Sqrt(e) n = Div(d, s) y = Mul(n, g) }"""
+    outcome = applying(text, FuseLayerNormalization())
+    assert outcome.ops == ["LayerNormalization", "Mul"]
+
+
+def test_what_a_body_reads_stays(applying):
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[2,3] x, bool c) => (float[2,3] y, float[2,3] z)
+    <float eps = {0.001}, float[3] g = {1.0, 2.0, 3.0}>
+    { m = ReduceMean<axes = [-1]>(x) d = Sub(x, m) p = Mul(d, d) v = ReduceMean<axes = [-1]>(p)
+      e = Add(v, eps) s = Sqrt(e) n = Div(d, s) y = Mul(n, g)
+      z = If(c) <then_branch = a () => (float[2,3] t) { t = Neg(n) },
+                 else_branch = b () => (float[2,3] u) { u = Abs(n) }> }"""
+    outcome = applying(text, FuseLayerNormalization())
+    assert outcome.ops == ["LayerNormalization", "Mul", "If"]

@@ -18,7 +18,7 @@ def _model(
     *,
     free: str = "",
     dtype: type = np.float32,
-    shapes: tuple[tuple[int, ...], ...] | None = None,
+    shapes: tuple[tuple[int | str, ...], ...] | None = None,
 ) -> onnx.ModelProto:
     terms = equation.replace(" ", "").split("->")[0].split(",")
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -111,6 +111,7 @@ def test_one_operand(applying):
             "more than one size of the result is not known",
         ),
         (_model("ij,jk->ik", shapes=((4, 1), (5, 6))), "label 'j' has sizes 1 and 5"),
+        (_model("ij,jk->ik", shapes=((4, 1), ("n", 6))), "label 'j' has sizes 1 and n"),
         (_model("ii->i", shapes=((3, 3),)), "'ii->i' repeats a label or does not fit the operands"),
         (_model("ij,jk->ik", dtype=np.float64), "the operands are float64"),
     ],

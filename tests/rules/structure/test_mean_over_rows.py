@@ -66,3 +66,13 @@ def test_other_reductions(applying, body, shape, result):
 def test_other_types(applying):
     text = _text("ReduceMean<axes = [1]>(x)", "1,64,64", "1,1,64").replace("float", "double")
     assert not applying(text, ExpandMeanOverRows(), runs=False).applied
+
+
+def test_variances_whose_digits_cancel(applying):
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,64,64] x) => (float[1,1,64] y)
+    { m = ReduceMean<axes = [1]>(x) p = Mul(x, x) q = ReduceMean<axes = [1]>(p)
+      s = Mul(m, m) y = Sub(q, s) }"""
+    outcome = applying(text, ExpandMeanOverRows())
+    reason = "digits cancel in mean(x²) - mean(x)²: the order of sums stays"
+    assert outcome.refused == [reason, reason]

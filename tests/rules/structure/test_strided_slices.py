@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxq.graph import Model
+from onnxq.passes import Event
+from onnxq.rules import rewrite_all
+from onnxq.rules.structure.channel_gather import FoldChannelGather
+from onnxq.rules.structure.space_to_depth_conv import FoldSpaceToDepthIntoConv
 from onnxq.rules.structure.strided_slices import FuseStridedSlices
 
 _END = 2**31 - 1
@@ -134,3 +142,27 @@ def test_other_slices(applying, model):
     outcome = applying(model, FuseStridedSlices(), runs=False)
     assert not outcome.applied
     assert not outcome.refused
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Several rules at once."""
+
+    exact: ClassVar[bool] = True
+
+    def apply(self, model: Model) -> Iterator[Event]:
+        rules = (FuseStridedSlices(), FoldChannelGather(), FoldSpaceToDepthIntoConv())
+        yield from rewrite_all(model, rules)
+
+
+@pytest.mark.parametrize("order", [_BY_ROW, _BY_COLUMN, _MIXED])
+def test_focus_layer_becomes_one_convolution(applying, order):
+    model = _model(order, shape=("n", 3, "height", "width"), at_once=False)
+    model.graph.output[0].name = "z"
+    weight = np.random.default_rng(0).standard_normal((4, 12, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    conv = helper.make_node("Conv", ["y", "w"], ["z"], pads=[1, 1, 1, 1], name="conv")
+    model.graph.node.append(conv)
+    outcome = applying(model, _Together(), atol=1e-5)
+    assert outcome.ops == ["Conv"]
+    assert outcome.model.nodes[0].attrs["strides"] == [2, 2]
