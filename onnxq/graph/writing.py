@@ -122,7 +122,8 @@ def _save_external(model: Model, target: Path, *, durable: bool) -> None:
     ):
 
         def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
-            if tensor.stored.nbytes < _EXTERNAL_FROM or is_sparse(tensor):
+            strings = tensor.stored.dtype == object
+            if strings or tensor.stored.nbytes < _EXTERNAL_FROM or is_sparse(tensor):
                 proto = embedded(tensor)
             else:
                 proto = _write_apart(tensor, data_file, data.name)
@@ -149,8 +150,6 @@ def _lies_in(tensor: Constant, data: Path) -> bool:
 def _write_apart(tensor: Constant, file: IO[bytes], location: str) -> onnx.TensorProto:
     """Append the value to the data file; return a proto that points there."""
     value = read(tensor)
-    if value.dtype == object:
-        return numpy_helper.from_array(value, tensor.name)
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
     if is_packed(value.dtype):
         content: bytes | memoryview = numpy_helper.from_array(value, tensor.name).raw_data

@@ -16,8 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.engine import Optimization, open_session, output_specs, runner
-from onnxq.errors import ModelError
 from onnxq.graph import (
     Constant,
     Model,
@@ -28,12 +26,12 @@ from onnxq.graph import (
     bodies,
     bound_constant,
     constant,
-    extract,
     is_output,
     producer,
     remove_nodes,
     replace_uses,
 )
+from onnxq.passes.constant_values import ARRANGING, evaluate
 from onnxq.passes.dimensions import know
 from onnxq.passes.events import Applied, Event, Refused
 from onnxq.passes.static_shapes import fold_shapes
@@ -54,9 +52,6 @@ _NEVER = frozenset(
         "BatchNormalization",
     ]
 )
-
-_ARRANGING = frozenset(["Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
-"""Operators that leave the values of their first input as they are."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ class FoldConstants:
         results = list(_results(model, chosen))
         if not results:
             return
-        values = _evaluate(model, chosen, results)
+        values = evaluate(model, chosen, results, types)
         for tensor in results:
             node = producer(tensor)
             assert node is not None
@@ -147,7 +142,7 @@ def _stored_behind(tensor: Tensor) -> Stored | NDArray[Any] | None:
     """The constant that a tensor is only another arrangement of."""
     while not isinstance(tensor, Constant):
         node = producer(tensor)
-        if node is None or node.op not in _ARRANGING or not node.standard:
+        if node is None or node.op not in ARRANGING or not node.standard:
             return None
         tensor = node.inputs[0]
     return tensor.stored
@@ -189,43 +184,6 @@ def _results(model: Model, chosen: Sequence[Node]) -> Iterator[Tensor]:
                 and any(id(reader) not in inside for reader in tensor.outputs)
             ):
                 yield tensor
-
-
-def _evaluate(
-    model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
-) -> Mapping[str, NDArray[Any]]:
-    """Values by name: all in one run, or half by half where that fails."""
-    try:
-        return _compute(model, nodes, results)
-    except ModelError:
-        if len(results) == 1:
-            return {}
-    values: dict[str, NDArray[Any]] = {}
-    middle = len(results) // 2
-    for half in (results[:middle], results[middle:]):
-        values.update(_evaluate(model, _needed_for(half, nodes), half))
-    return values
-
-
-def _compute(
-    model: Model, nodes: Sequence[Node], results: Sequence[Tensor]
-) -> Mapping[str, NDArray[Any]]:
-    part = extract(model, nodes, results)
-    session = open_session(part, threads=1, optimization=Optimization.NONE)
-    types = {spec.name: spec.dtype for spec in output_specs(session)}
-    values = runner(session, list(types))({})
-    # The engine hands out some narrow types in the guise of others (float8 as bytes).
-    return {name: v for name, v in values.items() if v.dtype == types[name]}
-
-
-def _needed_for(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> list[Node]:
-    wanted = {id(tensor) for tensor in tensors}
-    needed: list[Node] = []
-    for node in reversed(nodes):
-        if any(id(t) in wanted for t in node.outputs):
-            needed.append(node)
-            wanted.update(id(t) for t in node.inputs)
-    return needed[::-1]
 
 
 def _unlink(model: Model, chosen: Sequence[Node], results: Sequence[Tensor]) -> None:

@@ -33,11 +33,14 @@ class Trial:
         method: The range method, as text.
         weight_search: How weight scales were chosen.
         sqnr: Mean over the outputs in dB on a few calibration samples; None if not measured.
+        activations: Whether HardSwish and its like ran in integers or stayed float, if there
+            was a choice.
     """
 
     method: str
     weight_search: str
     sqnr: float | None
+    activations: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Choice:
     ranges: Ranges
     search_weights: bool
     trials: tuple[Trial, ...]
+
+    @property
+    def sqnr(self) -> float | None:
+        """That of the best trial."""
+        return max((t.sqnr for t in self.trials if t.sqnr is not None), default=None)
 
 
 def choose_ranges(

@@ -38,7 +38,7 @@ from onnxq.plan import Plan, make_plan
 from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
-from onnxq.workflow.deciding import decide
+from onnxq.workflow.deciding import Decided, decide
 from onnxq.workflow.preparing import prepare, upgrade
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.result import QuantizeResult, Sizes
@@ -58,6 +58,12 @@ RANDOM_WARNING = (
 )
 _MADE_UP = 16
 _JUDGING = 8
+
+_GOOD_ENOUGH = 15.0
+"""SQNR in dB from which integer activations stand without being compared with float ones."""
+
+_WORTH_IT = 1.0
+"""What float activations must gain in dB, being slower."""
 
 
 def quantize(
@@ -140,6 +146,7 @@ class _Job:
         self.placement: Placement | None = None
         self.choice: Choice
         self.model: Model
+        self.plain: Model
         self.plan: Plan
         self.quantized: Model
 
@@ -191,7 +198,8 @@ class _Job:
         opset = make_plan(self.model, self.target, self.config).opset
         if opset > self.model.opset:
             self._note(upgrade(self.model, opset, compared))
-        decided = decide(self.model, self.target, self.config)
+        self.plain = self.model
+        decided = decide(self.plain, self.target, self.config)
         self.model, self.plan = decided.model, decided.plan
         if not self.plan.integer_nodes:
             self.warnings.append("nothing can run in integers: the result is the prepared model")
@@ -218,19 +226,41 @@ class _Job:
             self.held, self.probes = division.held, division.probes
             gaps = self._plan_around_gaps(statistics)
         with self.stages.stage("choose ranges"):
-            self.choice = choose_ranges(
-                self.model,
-                self.plan,
-                statistics,
-                method,
-                self.config.weights.search,
-                self.probes,
-                self.feeds.description if self.feeds else "made-up inputs",
-            )
+            self.choice = self._choose(Decided(self.model, self.plan), statistics)
+            self._weigh_activations(statistics, gaps)
         # Whoever uses the ranges again must come to the same plan.
         ranges = replace(self.choice.ranges, unobserved=tuple(gaps))
         self.choice = replace(self.choice, ranges=ranges)
         self.warnings.extend(self.feeds.notes if self.feeds else ())
+
+    def _choose(self, decided: Decided, statistics: Statistics) -> Choice:
+        return choose_ranges(
+            decided.model,
+            decided.plan,
+            statistics,
+            self.config.calibration.method,
+            self.config.weights.search,
+            self.probes,
+            self.feeds.description if self.feeds else "made-up inputs",
+        )
+
+    def _weigh_activations(self, statistics: Statistics, gaps: Mapping[str, str]) -> None:
+        """Leave HardSwish and its like float if integers cost too much accuracy there."""
+        spelled = self.choice.sqnr
+        if self.model is self.plain or spelled is None or spelled >= _GOOD_ENOUGH:
+            return
+        plan = make_plan(self.plain, self.target, self.config, unavailable=gaps)
+        if not plan.activations.keys() <= statistics.tensors.keys():
+            return
+        other = self._choose(Decided(self.plain, plan), statistics)
+        if other.sqnr is None or other.sqnr < spelled + _WORTH_IT:
+            return
+        trials = (
+            *(replace(trial, activations="integer") for trial in self.choice.trials),
+            *(replace(trial, activations="float") for trial in other.trials),
+        )
+        self.model, self.plan = self.plain, plan
+        self.choice = replace(other, trials=trials)
 
     def _plan_around_gaps(self, statistics: Statistics) -> Mapping[str, str]:
         """Plan again without the tensors whose range calibration could not tell; returns those."""
@@ -255,6 +285,11 @@ class _Job:
         gaps = dict.fromkeys(ranges.unobserved, "calibration could not tell its range")
         if gaps:
             self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
+        if ranges.model != self.plan.model:
+            # They may be of a run that left HardSwish and its like float.
+            plan = make_plan(self.plain, self.target, self.config, unavailable=gaps)
+            if ranges.model == plan.model:
+                self.model, self.plan = self.plain, plan
         check_belongs(ranges, self.plan.model, list(self.plan.activations))
         search = self.config.weights.search == "mse"
         self.choice = Choice(ranges, search, (Trial("reused ranges", "", None),))

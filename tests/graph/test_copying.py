@@ -38,3 +38,30 @@ def test_edits_of_a_copy_do_not_reach_the_original() -> None:
     twin.nodes[0].attrs["mark"] = 1
     assert model.to_proto() == parse_model(_TEXT)
     assert not model.nodes[0].attrs
+
+
+def test_a_copy_makes_up_names_of_its_own() -> None:
+    model = load(parse_model(_TEXT))
+    twin = copy_model(model)
+    assert [model.new_name("w") for _ in range(2)] == ["w_2", "w_3"]
+    assert [twin.new_name("w") for _ in range(2)] == ["w_2", "w_3"]
+
+
+def test_bodies_of_a_copy_read_the_tensors_of_the_copy() -> None:
+    model = load(parse_model(_TEXT))
+    twin = copy_model(model)
+    (outer,) = twin.nodes[0].outputs
+    assert [n.name for n in outer.outputs] == ["Add_1", "Add_2"]
+    assert {id(n) for n in outer.outputs}.isdisjoint(map(id, model.nodes[0].outputs[0].outputs))
+    assert twin.nodes[0].inputs[0] is twin.inputs[0]
+    assert twin.nodes[-1].outputs[0] is twin.outputs[0]
+
+
+def test_what_was_edited_is_copied_too() -> None:
+    model = load(parse_model(_TEXT))
+    model.nodes[0].inputs[1] = constant("v", np.zeros(2, np.float32))
+    model.nodes[0].attrs["marks"] = [1, 2]
+    twin = copy_model(model)
+    assert twin.to_proto() == model.to_proto()
+    twin.nodes[0].attrs["marks"].append(3)
+    assert model.nodes[0].attrs["marks"] == [1, 2]

@@ -52,7 +52,7 @@ print(json.dumps(figures))
 
 
 def _build(folder: Path) -> Path:
-    """A chain of MatMuls; the files of the weights are sparse but for their first rows."""
+    """MatMul and Relu in turn; the files of the weights are sparse but for their first rows."""
     generator = np.random.default_rng(0)
     nodes, weights, current = [], [], "x"
     for layer in range(_LAYERS):
@@ -70,9 +70,11 @@ def _build(folder: Path) -> Path:
         )
         weight.external_data.add(key="location", value=f"{name}.bin")
         weights.append(weight)
-        output = f"y_{layer}"
-        nodes.append(helper.make_node("MatMul", [current, name], [output], name=f"layer_{layer}"))
-        current = output
+        product = f"product_{layer}"
+        nodes.append(helper.make_node("MatMul", [current, name], [product], name=f"layer_{layer}"))
+        # Without it the products of weights would be computed once and for all.
+        current = f"y_{layer}"
+        nodes.append(helper.make_node("Relu", [product], [current], name=f"relu_{layer}"))
     graph = helper.make_graph(
         nodes,
         "large",

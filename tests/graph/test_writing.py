@@ -57,6 +57,34 @@ def test_the_result_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert one == two == _proto().SerializeToString(deterministic=True)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int8, ml_dtypes.bfloat16, ml_dtypes.int4, str])
+@pytest.mark.parametrize("source", ["proto", "edited", "external"])
+def test_large_weights_are_written_as_protobuf_would(
+    kind: type, source: str, tmp_path: Path
+) -> None:
+    """They are copied past protobuf, straight into the file."""
+    value = (np.arange(300_000) % 7).astype(kind)
+    proto = _proto(value.astype(object) if kind is str else value)
+    model = load(proto)
+    if source == "external":
+        model = load(save(model, tmp_path / "apart.onnx", external_data=True))
+    if source == "edited":
+        model.nodes[0].inputs[0] = constant("v", read(model.constants[0]))
+        proto.graph.node[0].input[0] = "v"
+        proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(value, "v"))
+    saved = save(model, tmp_path / "m.onnx", external_data=False)
+    assert saved.read_bytes() == proto.SerializeToString(deterministic=True)
+
+
+def test_floats_that_are_not_raw_stay_so(tmp_path: Path) -> None:
+    proto = _proto()
+    values = helper.make_tensor("w", TensorProto.FLOAT, [100_000], np.ones(100_000))
+    proto.graph.initializer[0].CopyFrom(values)
+    assert not values.raw_data
+    saved = save(load(proto), tmp_path / "m.onnx")
+    assert saved.read_bytes() == proto.SerializeToString(deterministic=True)
+
+
 def test_weights_kept_apart_come_back_with_their_documentation(external: Path) -> None:
     assert _files(external.parent) == {"model.onnx", "model.onnx.data"}
     assert external.stat().st_size < 1000

@@ -293,3 +293,31 @@ def test_nothing_to_fold_is_no_event(applying: Applying) -> None:
     outcome = applying(_text("y = Relu(x)", "float k = {1}"), FoldConstants())
     assert outcome.report.events == ()
     assert parse_model(_text("y = Relu(x)", "float k = {1}")) == outcome.after
+
+
+def test_large_constants_are_arranged_where_they_lie(applying: Applying) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        helper.make_node("Unsqueeze", ["t", "a"], ["u"]),
+        helper.make_node("Reshape", ["u", "s"], ["r"]),
+        helper.make_node("Neg", ["r"], ["n"]),
+        helper.make_node("MatMul", ["x", "r"], ["m"]),
+        helper.make_node("MatMul", ["x", "n"], ["o"]),
+        helper.make_node("Sub", ["m", "o"], ["y"]),
+    ]
+    weight = np.random.default_rng(0).standard_normal((700, 400)).astype(np.float32)
+    stored = [numpy_helper.from_array(np.array(v), n) for n, v in (("a", [0]), ("s", [-1, 700]))]
+    model = _with_weight(nodes, weight, *stored, columns=400)
+    outcome = applying(model, FoldConstants(), rtol=1e-4, atol=1e-3)
+    assert outcome.ops == ["MatMul", "MatMul", "Sub"]
+    values = {c.name: read(c) for c in outcome.model.constants}
+    np.testing.assert_array_equal(values["r"], weight.T)
+    np.testing.assert_array_equal(values["n"], -weight.T)
+
+
+def test_the_engine_is_given_portions(applying: Applying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxq.passes.constant_values._PORTION", 20)
+    body = """a = Neg(w) b = Exp(w) c = Abs(v) d = Add(x, a) e = Mul(d, b) y = Mul(e, c)"""
+    constants = "float[3] w = {1, 2, 3}, float[3] v = {4, 5, 6}"
+    outcome = applying(_text(body, constants), FoldConstants())
+    assert outcome.ops == ["Add", "Mul", "Mul"]

@@ -7,8 +7,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from onnx import numpy_helper
+from onnx.parser import parse_model
 
-from onnxq.passes.parity import difference
+from onnxq.errors import ModelError
+from onnxq.graph import Model, constant, load, read
+from onnxq.passes.parity import EXACT_TOLERANCE, Reference, difference
 
 _ONE = np.float32([1, 2, 4])
 
@@ -60,3 +64,35 @@ def test_size(expected: Any, found: Any, size: float) -> None:
 )
 def test_what_cannot_be_measured_is_infinite(expected: Any, found: Any) -> None:
     assert difference(expected, found) == float("inf")
+
+
+def _linear() -> Model:
+    proto = parse_model("""<ir_version: 9, opset_import: ["": 18]>
+      g (float[N, 256] x) => (float[N, 256] y) { t = MatMul(x, w) y = Relu(t) }""")
+    weight = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    return load(proto)
+
+
+@pytest.mark.parametrize("size", ["small", "heavy", "many nodes"])
+def test_a_reference_sees_every_edit_however_large_the_model(
+    size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if size == "heavy":
+        monkeypatch.setattr("onnxq.engine.fed.HEAVY", 1)
+    if size == "many nodes":
+        monkeypatch.setattr("onnxq.engine.session._MANY_NODES", 1)
+    reference = Reference(_linear(), None)
+    assert reference.repeatable
+    assert list(reference.feeds[0]) == ["x"]
+    assert reference.error(_linear()) == 0
+    for factor in (1 + 1e-7, 1.001):
+        model = _linear()
+        value = read(model.constants[0]) * np.float32(factor)
+        model.nodes[0].inputs[1] = constant("v", value)
+        assert (reference.error(model) > EXACT_TOLERANCE) == (factor == 1.001)
+    broken = _linear()
+    broken.nodes[0].op = "NoSuchOperator"
+    assert reference.error(broken) == float("inf")
+    with pytest.raises(ModelError, match="NoSuchOperator"):
+        Reference(broken, None)

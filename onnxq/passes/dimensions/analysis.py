@@ -26,6 +26,9 @@ def know(model: Model) -> Known:
 
     What ONNX's shape inference finds is taken over. Where it lost track of a free dimension
     that follows from the inputs' free dimensions, the term is found again. Linear in nodes.
+
+    A name that several inputs share is one number, as ONNX has it (IR, "dimension variables");
+    names that say nothing ('?', a name used twice in one input) are told apart.
     """
     inferred = derive_types(model)
     known = Known(model.opset)

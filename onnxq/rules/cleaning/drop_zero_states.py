@@ -28,6 +28,7 @@ _HANDING = frozenset(
         "Gather",
         "Reshape",
         "Slice",
+        "Split",
         "Squeeze",
         "Tile",
         "Transpose",

@@ -80,9 +80,9 @@ def _shares(
     """The Slices that begin with `own` and together take all of the axis; None if they do not."""
     beginning: dict[int, _Part] = {}
     for reader in node.inputs[0].outputs:
-        if reader.op != "Slice" or not reader.standard or not work.is_alive(reader):
-            continue
-        part = _part(work, reader)
+        reads = reader.op == "Slice" and reader.standard and work.is_alive(reader)
+        # A Slice may read the tensor as its bounds, too.
+        part = _part(work, reader) if reads and reader.inputs[0] is node.inputs[0] else None
         if part is not None and part.axis == own.axis and part.start < part.end:
             beginning.setdefault(part.start, part)
     parts = [own]

@@ -45,14 +45,13 @@ class CollapseAffine(Rule):
 
 
 def _collapse(work: Workspace, chain: Chain) -> Event | None:
-    dtype = work.dtype(chain.source)
     cost = remainder.cost_of_rest(work, chain, chain.affine)
-    if dtype is None or cost >= remainder.cost_of_chain(work, chain):
+    if cost >= remainder.cost_of_chain(work, chain):
         return None
     if any(makes_gelu(work, step.node) for step in chain.steps):
         return None
     before = ", ".join(step.node.op for step in chain.steps)
-    rest = remainder.prepare(work, chain, chain.affine, dtype)
+    rest = remainder.prepare(work, chain, chain.affine)
     if isinstance(rest, str):
         return Refused(chain.last.name, rest)
     remainder.put(work, rest)

@@ -22,20 +22,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from onnxq.graph import Node
 from onnxq.passes import Applied, Event, Refused
 from onnxq.rules.folding import remainder
 from onnxq.rules.folding.affine import Affine
 from onnxq.rules.folding.plan import Edit, carry_out, together, worked_out
+from onnxq.rules.folding.planner import ASKS_FOR_SHAPE
 from onnxq.rules.folding.reading import STEPS, Chain, is_followed, read_chains, read_step
 from onnxq.rules.folding.shields import ends_norm, makes_gelu
 from onnxq.rules.folding.tables import DOWNWARDS, UPWARDS, planner
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
+
+_KNOWN = DOWNWARDS.keys() | ASKS_FOR_SHAPE
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,11 @@ class _Way:
 
 def fold(work: Workspace, chain: Chain) -> Event | None:
     """Fold a chain, or say why not."""
-    dtype = work.dtype(chain.source)
-    if dtype is None or chain.affine.is_identity or _is_left_alone(work, chain):
+    if chain.affine.is_identity or _is_left_alone(work, chain):
         return None
     reasons: list[str] = []
     for way in _ways(chain):
-        reason = _go(work, chain, way, dtype)
+        reason = _go(work, chain, way)
         if isinstance(reason, Applied):
             return reason
         reasons.append(reason)
@@ -100,7 +100,7 @@ def _is_left_alone(work: Workspace, chain: Chain) -> bool:
         # The engine makes one Gemm of the two.
         return True
     behind = work.readers(chain.output)
-    none_behind = behind is None or any(node.op not in DOWNWARDS for node in behind)
+    none_behind = behind is None or any(n.op not in _KNOWN for n in behind)
     return none_behind and (before is None or before.op not in UPWARDS)
 
 
@@ -128,17 +128,17 @@ def _moved_before(affine: Affine) -> Affine | None:
     return None if inverse is None else Affine.of(1.0, affine.addend * inverse.factor)
 
 
-def _go(work: Workspace, chain: Chain, way: _Way, dtype: np.dtype[Any]) -> Applied | str:
+def _go(work: Workspace, chain: Chain, way: _Way) -> Applied | str:
     """Go one way, or say why that is impossible; nothing is edited then."""
     if remainder.cost_of_rest(work, chain, way.left) >= remainder.cost_of_chain(work, chain):
         return ""
-    plans, first = planner(work, dtype), chain.steps[0]
+    plans, first = planner(work, chain.dtype), chain.steps[0]
     given = plans.operand(first.node, first.index, way.given)
     taken = given if isinstance(given, str) else plans.readers(chain.output, way.taken)
     edits = worked_out(together((given, taken)))
     if isinstance(edits, str) or isinstance(given, str) or isinstance(taken, str):
         return edits if isinstance(edits, str) else ""
-    rest = remainder.prepare(work, chain, way.left, dtype)
+    rest = remainder.prepare(work, chain, way.left)
     if isinstance(rest, str):
         return rest
     carry_out(work, edits)

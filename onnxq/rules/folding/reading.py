@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +36,13 @@ class Step:
         node: The node.
         index: Which of its inputs x is.
         affine: The map.
+        dtype: Element type of x and of the result.
     """
 
     node: Node
     index: int
     affine: Affine
+    dtype: np.dtype[Any]
 
     @property
     def source(self) -> Tensor:
@@ -65,6 +68,11 @@ class Chain:
         return self.steps[0].source
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of what is mapped and of the result."""
+        return self.steps[0].dtype
+
+    @property
     def last(self) -> Node:
         """The node that gives the result."""
         return self.steps[-1].node
@@ -79,10 +87,11 @@ def read_step(work: Workspace, node: Node) -> Step | str | None:
     """A node as a map; None if it is none, or the reason why it nearly is one."""
     if node.op == "BatchNormalization":
         return _batch_norm(work, node)
-    if node.op not in STEPS or work.dtype(node.inputs[0]) not in FLOATS:
+    if node.op not in STEPS:
         return None
     if node.op == "Neg":
-        return Step(node, 0, Affine.of(-1.0))
+        dtype = work.dtype(node.inputs[0])
+        return Step(node, 0, Affine.of(-1.0), dtype) if dtype in FLOATS else None
     known = [bound_constant(tensor) for tensor in node.inputs]
     for index, constant in ((0, known[1]), (1, known[0])):
         if constant is not None and known[index] is None:
@@ -92,7 +101,10 @@ def read_step(work: Workspace, node: Node) -> Step | str | None:
 
 def _by_constant(work: Workspace, node: Node, index: int, constant: Constant) -> Step | str | None:
     source = node.inputs[index]
-    if not 0 < constant.size <= _LARGEST or (node.op == "Div" and index == 1):
+    dtype = np.dtype(constant.stored.dtype)
+    if dtype not in FLOATS or not 0 < constant.size <= _LARGEST:
+        return None
+    if node.op == "Div" and index == 1:
         return None
     value = _aligned(work, read(constant), source)
     if value is None:
@@ -101,12 +113,17 @@ def _by_constant(work: Workspace, node: Node, index: int, constant: Constant) ->
         return f"'{constant.name}' is not finite"
     if node.op == "Div" and not value.all():
         return f"divides by 0 in '{constant.name}'"
-    if node.op in ("Mul", "Div"):
-        return Step(node, index, Affine.of(value if node.op == "Mul" else 1.0 / value))
-    if node.op == "Sub":
-        affine = Affine.of(1.0, -value) if index == 0 else Affine.of(-1.0, value)
-        return Step(node, index, affine)
-    return Step(node, index, Affine.of(1.0, value))
+    return Step(node, index, _map(node.op, index, value), dtype)
+
+
+def _map(op: str, index: int, value: Array) -> Affine:
+    if op == "Mul":
+        return Affine.of(value)
+    if op == "Div":
+        return Affine.of(1.0 / value)
+    if op == "Add":
+        return Affine.of(1.0, value)
+    return Affine.of(1.0, -value) if index == 0 else Affine.of(-1.0, value)
 
 
 def _aligned(work: Workspace, value: Array, source: Tensor) -> Array | None:
@@ -135,15 +152,16 @@ def _batch_norm(work: Workspace, node: Node) -> Step | str:
         return "its statistics are not per channel"
     if rank is None or rank < 2:
         return f"the rank of '{node.inputs[0].name}' is not known"
-    if work.dtype(node.inputs[0]) not in FLOATS:
-        return f"its input is {work.dtype(node.inputs[0])}"
+    dtype = work.dtype(node.inputs[0])
+    if dtype is None or dtype not in FLOATS:
+        return f"its input is {dtype}"
     with np.errstate(all="ignore"):
         factor = gain / np.sqrt(variance + float(node.attrs.get("epsilon", 1e-5)))
         addend = bias - factor * mean
     affine = Affine.of(placed(factor, 1, rank), placed(addend, 1, rank))
     if not affine.is_finite:
         return "its statistics contain NaN, infinity or a negative variance"
-    return Step(node, 0, affine)
+    return Step(node, 0, affine, dtype)
 
 
 def read_chains(work: Workspace, last: Step, *, widen: bool) -> Iterator[Chain]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from onnxq.graph import Node, Tensor
 from onnxq.rules.folding.affine import Affine, Array
@@ -62,15 +59,15 @@ def _cost_of_first_add(work: Workspace, chain: Chain) -> int:
     return _BIAS if work.producer(chain.source, "MatMul") else _NODE
 
 
-def prepare(work: Workspace, chain: Chain, affine: Affine, dtype: np.dtype[Any]) -> Rest | str:
+def prepare(work: Workspace, chain: Chain, affine: Affine) -> Rest | str:
     """Nodes that compute `affine` in place of a chain, or why they cannot."""
     norm = _norm(chain, affine)
     if norm is not None:
-        edits = worked_out(become_batch_norm(planner(work, dtype), norm, affine))
+        edits = worked_out(become_batch_norm(planner(work, chain.dtype), norm, affine))
         return edits if isinstance(edits, str) else Rest(chain, norm=norm, edits=tuple(edits))
     spelling: list[tuple[str, Array]] = []
     for op, coefficient in _spelled(affine):
-        value = stored(_short(coefficient), dtype)
+        value = stored(_short(coefficient), chain.dtype)
         if isinstance(value, str):
             return value
         spelling.append((op, value))
@@ -93,7 +90,8 @@ def put(work: Workspace, rest: Rest) -> None:
         return
     for op, value in rest.spelling[:-1]:
         constant = work.constant(f"{chain.last.name}_constant", value)
-        result = work.add(op, [result, constant], name=f"{chain.last.name}_{op}", shape=shape)
+        name = f"{chain.last.name}_{op}"
+        result = work.add(op, [result, constant], name=name, shape=shape, dtype=chain.dtype)
     _put_last(work, chain, result, *rest.spelling[-1])
 
 
@@ -104,7 +102,8 @@ def _put_last(work: Workspace, chain: Chain, source: Tensor, op: str, value: Arr
     inputs = [constant, source] if op == "Sub" else [source, constant]
     if last.op not in ("Mul", "Add", "Sub", "Div"):
         shape = work.shape(chain.output)
-        result = work.add(op, inputs, name=f"{last.name}_{op}", shape=shape)
+        name = f"{last.name}_{op}"
+        result = work.add(op, inputs, name=name, shape=shape, dtype=chain.dtype)
         work.substitute(chain.output, result)
         return
     work.change(last, op)

@@ -70,7 +70,7 @@ class SpellAsNorm(Rule):
 def _parameters(work: Workspace, chain: Chain) -> dict[str, Array] | None:
     """The four parameters by name: [channels] float32 each."""
     shape = work.shape(chain.source)
-    if work.dtype(chain.source) != np.float32 or shape is None or len(shape) != 4:
+    if chain.dtype != np.float32 or shape is None or len(shape) != 4:
         return None
     channels = shape[1]
     if not isinstance(channels, int) or channels % _BLOCK or not chain.affine.axes <= {1}:

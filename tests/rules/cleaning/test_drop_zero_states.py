@@ -13,6 +13,7 @@ _STATES = {
     "ConstantOfShape": "h = ConstantOfShape(target)",
     "Expand": "h = Expand(zero, target)",
     "joined": "e = Expand(flat, part) u = Unsqueeze(e, i0) h = Concat <axis = 0> (u, u)",
+    "split": "e = Expand(zero, long) h, k = Split <axis = 0> (e, both)",
     "cast and sliced": """e = Expand(zero, long) c = Cast <to = 1> (e)
         h = Slice(c, i0, i2, i0)""",
 }
@@ -31,7 +32,8 @@ def _model(op: str, states: str, reads: list[str]) -> onnx.ModelProto:
       g (float[5,N,3] x, float x0) => (float[5,2,N,2] y)
       <float zero = {{0}}, float one = {{1}}, float[1,1] flat = {{0}}, int64[1] i0 = {{0}},
        int64[1] i1 = {{1}}, int64[1] i2 = {{2}}, int64[2] hidden = {{2, 2}}, int64[1] two = {{2}},
-       float[2,1,2] stored = {{0, 0, 0, 0}}, int64[1] i4 = {{4}}, int64[1] one1 = {{1}}> {{
+       float[2,1,2] stored = {{0, 0, 0, 0}}, int64[1] i4 = {{4}},
+       int64[1] one1 = {{1}}, int64[2] both = {{2, 2}}> {{
         s = Shape(x) n = Slice(s, i1, i2) target = Concat <axis = 0> (two, n, two)
         part = Concat <axis = 0> (n, two) long = Concat <axis = 0> (i4, n, two)
         row = Concat <axis = 0> (one1, n, two) {states} y = Neg(h) }}"""

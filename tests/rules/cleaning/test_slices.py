@@ -90,6 +90,14 @@ class TestSplitSlices:
     def test_what_does_not_share_it_out(self, body, applying):
         assert not applying(_text(body), SplitSlices()).report.events
 
+    def test_a_slice_that_reads_the_tensor_as_its_bounds(self, applying):
+        text = _text(
+            """a = Slice(v, p0, p1, p0) b = Slice(w, v, end, p0) c = Slice(w, a, end, p0)
+               d = ReduceSum(b) e = ReduceSum(c) f = Add(d, e) t = Cast <to = 1> (f)""",
+            "(int64[2] v, int64[9] w) => (float y)",
+        )
+        assert not applying(text, SplitSlices(), runs=False).report.events
+
     def test_results_that_are_returned(self, applying):
         text = _text(
             "a = Slice(x, p0, p2, p1) b = Slice(x, p2, p6, p1) t = Neg(b)",

@@ -118,7 +118,9 @@ def test_a_bias_apart(folding):
 
 
 def test_the_weight_is_computed(folding):
-    outcome = folding("{ t = Conv(x, w) y = Mul(t, a) }", "float[1,2,4,4] x, float[3,2,1,1] w", a=())
+    outcome = folding(
+        "{ t = Conv(x, w) y = Mul(t, a) }", "float[1,2,4,4] x, float[3,2,1,1] w", a=()
+    )
     assert "the weight 'w' of 'make_t' is not a constant" in outcome.refused[0]
 
 
