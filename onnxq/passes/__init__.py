@@ -3,11 +3,7 @@
 from onnxq.passes.deduplicate_constants import DeduplicateConstants
 from onnxq.passes.events import Applied, Event, PassReport, Refused
 from onnxq.passes.fold_constants import FoldConstants
-from onnxq.passes.fold_gemm_scalars import FoldGemmScalars
 from onnxq.passes.freeze_defaults import FreezeDefaults
-from onnxq.passes.fuse_batch_norm import FuseBatchNorm
-from onnxq.passes.fuse_gelu import FuseGelu
-from onnxq.passes.fuse_pad import FusePad
 from onnxq.passes.inline_functions import InlineFunctions
 from onnxq.passes.insert_qdq import InsertQDQ
 from onnxq.passes.insert_switches import SWITCHES, InsertSwitches
@@ -26,11 +22,7 @@ __all__ = [
     "DeduplicateConstants",
     "Event",
     "FoldConstants",
-    "FoldGemmScalars",
     "FreezeDefaults",
-    "FuseBatchNorm",
-    "FuseGelu",
-    "FusePad",
     "InlineFunctions",
     "InsertQDQ",
     "InsertSwitches",

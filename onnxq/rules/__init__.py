@@ -5,6 +5,7 @@ from onnxq.rules.expansion.mish import ExpandMish
 from onnxq.rules.expansion.prelu import ExpandPRelu
 from onnxq.rules.expansion.softmax import ExpandSoftmax
 from onnxq.rules.fixpoint import rewrite_all
+from onnxq.rules.folding.fuse_batch_norm import FuseBatchNorm
 from onnxq.rules.linear.explicit_pads import ExplicitPads
 from onnxq.rules.linear.fold_gemm_scalars import FoldGemmScalars
 from onnxq.rules.linear.fuse_pad import FusePad
@@ -75,6 +76,7 @@ __all__ = [
     "FoldChannelGather",
     "FoldGemmScalars",
     "FoldSpaceToDepthIntoConv",
+    "FuseBatchNorm",
     "FuseChannelNormalization",
     "FuseDepthToSpace",
     "FuseElu",

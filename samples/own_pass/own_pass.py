@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import onnxq
 from onnxq.graph import is_output, producer, remove_nodes, replace_uses
-from onnxq.passes import FuseBatchNorm
+from onnxq.rules import FuseBatchNorm
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,7 @@ from onnxq.graph import load
 from onnxq.passes import (
     DeduplicateConstants,
     FoldConstants,
-    FoldGemmScalars,
     FreezeDefaults,
-    FuseBatchNorm,
-    FuseGelu,
     InlineFunctions,
     LowerConstants,
     RemoveDeadNodes,
@@ -26,6 +23,7 @@ from onnxq.passes import (
     apply_passes,
 )
 from onnxq.passes.parity import difference
+from onnxq.rules import FoldGemmScalars, FuseBatchNorm, FuseGelu
 
 _PASSES = [
     RemoveDeadNodes(),

@@ -13,10 +13,7 @@ from onnxq.graph import load
 from onnxq.passes import (
     DeduplicateConstants,
     FoldConstants,
-    FoldGemmScalars,
     FreezeDefaults,
-    FuseBatchNorm,
-    FuseGelu,
     InlineFunctions,
     LowerConstants,
     Pass,
@@ -24,6 +21,7 @@ from onnxq.passes import (
     RemoveIdentities,
     apply_passes,
 )
+from onnxq.rules import FoldGemmScalars, FuseBatchNorm, FuseGelu
 
 PASSES: list[Pass] = [
     RemoveDeadNodes(),

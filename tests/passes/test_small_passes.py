@@ -1,4 +1,4 @@
-"""LowerConstants, FoldGemmScalars, RemoveIdentities, FreezeDefaults, DeduplicateConstants."""
+"""LowerConstants, RemoveIdentities, FreezeDefaults, DeduplicateConstants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from onnx import helper, numpy_helper
 
 from onnxq.passes import (
     DeduplicateConstants,
-    FoldGemmScalars,
     FreezeDefaults,
     LowerConstants,
     RemoveDeadNodes,
@@ -97,61 +96,6 @@ class TestLowerConstants:
         text = _text("c = Constant <value_new = 1> () y = Add(x, c)", signature)
         outcome = applying(text, LowerConstants(), runs=False)
         assert outcome.refused == ["its attribute 'value_new' is not known"]
-
-
-class TestFoldGemmScalars:
-    _SIGNATURE = "(float[2, 3] x) => (float[2, 2] y)"
-    _CONSTANTS = "float[3, 2] w = {1, 2, 3, 4, 5, 6}, float[2] b = {7, 8}"
-
-    @pytest.mark.parametrize(
-        ("attributes", "events"),
-        [
-            ("alpha = 0.5", ["folded alpha = 0.5 into 'w'"]),
-            ("beta = 2.0", ["folded beta = 2 into 'b'"]),
-            (
-                "alpha = 0.1, beta = 0.0",
-                ["folded alpha = 0.1 into 'w'", "folded beta = 0 into 'b'"],
-            ),
-            ("alpha = 1.0, beta = 1.0", []),
-        ],
-    )
-    def test_both(self, attributes: str, events: list[str], applying: Applying) -> None:
-        text = _text(f"y = Gemm <{attributes}> (x, w, b)", self._SIGNATURE, self._CONSTANTS)
-        outcome = applying(text, FoldGemmScalars())
-        assert outcome.applied == events
-        if events:
-            assert all(v == 1.0 for v in outcome.model.nodes[0].attrs.values())
-
-    def test_beta_without_a_bias_is_dropped(self, applying: Applying) -> None:
-        text = _text("y = Gemm <beta = 3.0> (x, w)", self._SIGNATURE, self._CONSTANTS)
-        outcome = applying(text, FoldGemmScalars())
-        assert outcome.applied == ["beta without an operand was dropped"]
-
-    def test_shared_weights_stay(self, applying: Applying) -> None:
-        text = _text(
-            "t = Gemm <alpha = 0.5> (x, w) u = MatMul(x, w) y = Add(t, u)",
-            self._SIGNATURE,
-            self._CONSTANTS,
-        )
-        outcome = applying(text, FoldGemmScalars())
-        assert {c.name for c in outcome.model.constants} >= {"w", "w_scaled"}
-
-    def test_operands_that_vary_are_refused(self, applying: Applying) -> None:
-        text = _text(
-            "y = Gemm <alpha = 0.5> (x, v)",
-            "(float[2, 3] x, float[3, 2] v) => (float[2, 2] y)",
-        )
-        outcome = applying(text, FoldGemmScalars())
-        assert outcome.refused == ["alpha = 0.5: 'v' varies"]
-
-    def test_integers_are_refused(self, applying: Applying) -> None:
-        text = _text(
-            "y = Gemm <alpha = 0.5> (x, w)",
-            "(int32[2, 3] x) => (int32[2, 2] y)",
-            "int32[3, 2] w = {1, 2, 3, 4, 5, 6}",
-        )
-        outcome = applying(text, FoldGemmScalars(), runs=False)
-        assert outcome.refused == ["alpha = 0.5: the operand is int32"]
 
 
 class TestRemoveIdentities:
