@@ -5,7 +5,10 @@ from onnxq.rules.expansion.mish import ExpandMish
 from onnxq.rules.expansion.prelu import ExpandPRelu
 from onnxq.rules.expansion.softmax import ExpandSoftmax
 from onnxq.rules.fixpoint import rewrite_all
+from onnxq.rules.folding.collapse_affine import CollapseAffine
+from onnxq.rules.folding.fold_affine import FoldAffine
 from onnxq.rules.folding.fuse_batch_norm import FuseBatchNorm
+from onnxq.rules.folding.spell_as_norm import SpellAsNorm
 from onnxq.rules.linear.explicit_pads import ExplicitPads
 from onnxq.rules.linear.fold_gemm_scalars import FoldGemmScalars
 from onnxq.rules.linear.fuse_pad import FusePad
@@ -64,6 +67,7 @@ __all__ = [
     "PHASES",
     "CancelPairs",
     "CancelRoots",
+    "CollapseAffine",
     "ExpandElu",
     "ExpandMeanOverRows",
     "ExpandMish",
@@ -73,6 +77,7 @@ __all__ = [
     "ExpandSwish",
     "ExplicitPads",
     "FactorSum",
+    "FoldAffine",
     "FoldChannelGather",
     "FoldGemmScalars",
     "FoldSpaceToDepthIntoConv",
@@ -115,6 +120,7 @@ __all__ = [
     "Rule",
     "Shape",
     "Simplify",
+    "SpellAsNorm",
     "StackSiblings",
     "SumParallelConvolutions",
     "SumParallelLinears",

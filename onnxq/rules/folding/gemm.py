@@ -142,9 +142,11 @@ def _taken_as_bias(node: Node, affine: Affine) -> Plan:
 
 def _added(planner: Planner, node: Node, index: int, addend: Array) -> Array | str:
     """What an addition to the left operand adds to the result: [1, columns]."""
+    if index != 0:
+        return f"it is the weight of '{node.name}'"
     weight = planner.weight(node, 1)
-    if index != 0 or isinstance(weight, str):
-        return weight if isinstance(weight, str) else f"it is the weight of '{node.name}'"
+    if isinstance(weight, str):
+        return weight
     axis = _sum_axis(node, 1)
     values = vector(addend, _sum_axis(node, 0), weight.stored.shape[axis])
     if values is None:

@@ -61,6 +61,9 @@ def test_a_chain_of_one_axis_and_then_another(folding):
     body = "{ t = Conv(x, w, b) s = Mul(t, a) r = Mul(s, d) q = Add(r, e) y = Tanh(q) }"
     outcome = folding(body, **_CONV, a=_CHANNELS, d=(6,), e=(6, 1))
     assert outcome.ops == ["Conv", "Mul", "Add", "Tanh"]
+    body = "{ t = Conv(x, w, b) s = Mul(t, a) r = Mul(s, k) q = Mul(r, d) y = Tanh(q) }"
+    outcome = folding(body, **_CONV, a=_CHANNELS, k=(), d=(6,))
+    assert outcome.ops == ["Conv", "Mul", "Tanh"]
 
 
 def test_outputs_keep_their_names(folding):
