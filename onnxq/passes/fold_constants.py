@@ -32,7 +32,7 @@ from onnxq.graph import (
     replace_uses,
 )
 from onnxq.passes.constant_values import ARRANGING, evaluate
-from onnxq.passes.dimensions import know
+from onnxq.passes.dimensions import Knowledge
 from onnxq.passes.events import Applied, Event, Refused
 from onnxq.passes.static_shapes import fold_shapes
 
@@ -70,11 +70,18 @@ class FoldConstants:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold static shapes and what depends on constants alone, until nothing more follows."""
+        yield from self.apply_knowing(model, Knowledge(model))
+
+    def apply_knowing(self, model: Model, knowledge: Knowledge) -> Iterator[Event]:
+        """As `apply`, with what others have found out about the model."""
         while True:
-            known = know(model)
-            yield from fold_shapes(model, known)
+            known = knowledge.now()
+            shapes = list(fold_shapes(model, known))
+            yield from shapes
             events = list(self._fold(model, known.types))
             applied = [event for event in events if isinstance(event, Applied)]
+            if shapes or applied:
+                knowledge.forget()
             yield from applied or events
             if not applied:
                 return

@@ -33,7 +33,7 @@ from onnxq.graph import (
     remove_dead_nodes,
     replace_uses,
 )
-from onnxq.passes.dimensions import Known, know
+from onnxq.passes.dimensions import Knowledge, Known
 from onnxq.passes.events import Applied, Event, Refused
 
 _NEVER = frozenset(
@@ -64,10 +64,15 @@ class MergeDuplicates:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Walk over the main graph once."""
-        walk = _Walk(know(model), {id(t) for t in _returned(model.graph)})
+        yield from self.apply_knowing(model, Knowledge(model))
+
+    def apply_knowing(self, model: Model, knowledge: Knowledge) -> Iterator[Event]:
+        """As `apply`, with what others have found out about the model."""
+        walk = _Walk(knowledge.now(), {id(t) for t in _returned(model.graph)})
         events = [event for node in model.nodes for event in walk.visit(node)]
         yield from events
         if any(isinstance(event, Applied) for event in events):
+            knowledge.forget()
             remove_dead_nodes(model)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from onnxq.graph import Model, Node, sort
 from onnxq.passes import Applied, Event, Refused
+from onnxq.passes.dimensions import Knowledge
 from onnxq.rules.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,22 +26,31 @@ MAXIMUM_ROUNDS = 24
 _APPLICATIONS_PER_NODE = 20
 
 
-def rewrite_all(model: Model, rules: Sequence[Rule]) -> Iterator[Event]:
+def rewrite_all(
+    model: Model, rules: Sequence[Rule], knowledge: Knowledge | None = None
+) -> Iterator[Event]:
     """Apply `rules` to the main graph until nothing more follows.
+
+    Args:
+        model: The model, which is edited.
+        rules: The rules, in the order in which they are tried at a node.
+        knowledge: What others have found out about the model.
 
     Yields:
         Every application, and the near misses that are left at the end.
     """
     table = _by_operator(rules)
+    knowledge = knowledge or Knowledge(model)
     for _ in range(MAXIMUM_ROUNDS):
-        work = Workspace(model)
+        work = Workspace(model, knowledge.now())
         applied, missed = _round(work, table)
-        work.finish()
-        sort(model.graph)
-        yield from applied
         if not applied:
             yield from missed
             return
+        work.finish()
+        sort(model.graph)
+        knowledge.forget()
+        yield from applied
     yield Refused("", f"stopped after {MAXIMUM_ROUNDS} rounds: rules undo each other's work")
 
 

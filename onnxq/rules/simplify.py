@@ -15,6 +15,7 @@ from onnxq.passes import (
     MergeDuplicates,
     Pass,
 )
+from onnxq.passes.dimensions import Knowledge
 from onnxq.rules.fixpoint import rewrite_all
 from onnxq.rules.table import PHASES
 
@@ -37,10 +38,11 @@ class Simplify:
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold constants and apply the rules in turns; near misses come last, once each."""
         missed: dict[Event, None] = {}
+        knowledge = Knowledge(model)
         for _ in range(_MAXIMUM_TURNS):
             missed.clear()
             changed = False
-            for event in self._turn(model):
+            for event in self._turn(model, knowledge):
                 if isinstance(event, Applied):
                     changed = True
                     yield event
@@ -55,13 +57,22 @@ class Simplify:
         """The passes that run before the rules in every turn; they can be left out by name too."""
         return (self.folding, DeduplicateConstants(), MergeDuplicates())
 
-    def _turn(self, model: Model) -> Iterator[Event]:
+    def _turn(self, model: Model, knowledge: Knowledge) -> Iterator[Event]:
         for one in self.between:
             name = type(one).__name__
-            if name not in self.without:
-                for event in one.apply(model):
-                    yield replace(event, rule=name)
+            if name in self.without:
+                continue
+            changed = False
+            if isinstance(one, FoldConstants | MergeDuplicates):
+                events = one.apply_knowing(model, knowledge)
+            else:
+                events = one.apply(model)
+            for event in events:
+                changed = changed or isinstance(event, Applied)
+                yield replace(event, rule=name)
+            if changed:
+                knowledge.forget()
                 remove_dead_nodes(model)
         for phase in PHASES:
             rules = [rule for rule in phase if type(rule).__name__ not in self.without]
-            yield from rewrite_all(model, rules)
+            yield from rewrite_all(model, rules, knowledge)

@@ -24,7 +24,7 @@ from onnxq.graph import (
     take_output,
     unlink,
 )
-from onnxq.passes.dimensions import content_of, know
+from onnxq.passes.dimensions import Known, content_of
 
 Shape = tuple[int | str | None, ...]
 
@@ -40,10 +40,9 @@ class Workspace:
         opset: Version of ONNX's operator set in it.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, known: Known) -> None:
         self.model = model
         self.opset = model.opset
-        known = know(model)
         self._types, self._contents = known.types, known.contents
         self._held = {id(t) for t in model.outputs}
         # A body may return a tensor of the main graph, which counts as no reader.

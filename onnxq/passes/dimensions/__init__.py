@@ -14,6 +14,7 @@ from onnxq.passes.dimensions.algebra import (
 )
 from onnxq.passes.dimensions.analysis import know
 from onnxq.passes.dimensions.arranging import ENDLESS, slice_bounds
+from onnxq.passes.dimensions.knowledge import Knowledge
 from onnxq.passes.dimensions.known import (
     Dimensions,
     Known,
@@ -27,6 +28,7 @@ __all__ = [
     "ENDLESS",
     "Dimension",
     "Dimensions",
+    "Knowledge",
     "Known",
     "broadcast",
     "broadcast_shapes",

@@ -6,6 +6,7 @@ import pytest
 from onnx.parser import parse_model
 
 from onnxq.graph import load
+from onnxq.passes.dimensions import know
 from onnxq.rules import Workspace
 from onnxq.rules.structure.reductions import (
     absolute,
@@ -21,7 +22,8 @@ def _work(opset: int, body: str) -> Workspace:
     text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
     g (float[n,3,4] x, int64[k] axes) => (float[a] y)
     <int64[2] two = {{-1, 1}}, int64[0] none = {{}}> {{ y = {body} }}"""
-    return Workspace(load(parse_model(text)))
+    model = load(parse_model(text))
+    return Workspace(model, know(model))
 
 
 @pytest.mark.parametrize(
