@@ -74,7 +74,7 @@ def table(name: str, cache: Path) -> list[str]:
         ),
         f"| all | {total:.2f} | {sum(many.values())} | {rest:.2f} | {sum(few.values())} |",
         "",
-        f"All kernels together {total / rest:.2f} times as fast; with nothing left but convolutions "
+        f"All kernels together {total / rest:.2f} times as fast; with convolutions alone left, "
         f"{total / least:.2f} times.",
         "",
     ]

@@ -9,6 +9,7 @@ shows in the last column: 1.0 is linear growth, 2.0 quadratic.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -130,7 +131,7 @@ def simplify_steps(folder: Path) -> Mapping[str, Step]:
         "copy": graph.copy_model,
         "run in the engine": run_original,
         "run again and compare": run_again,
-        "simplify": lambda path: onnxq.simplify(path, measure=False),
+        "simplify": lambda path: onnxq.simplify(path, measure=False),  # loads it, too
         "save simplified": lambda result: graph.save(result.model, folder / "simplified.onnx"),
     }
 
@@ -216,6 +217,8 @@ def time_steps(steps: Mapping[str, Step], start: object) -> dict[str, float]:
     seconds = {}
     value = start
     for name, step in steps.items():
+        # What the steps before left behind would slow down Python's own search for garbage.
+        gc.collect()
         before = time.process_time()
         value = step(value)
         seconds[name] = round(time.process_time() - before, 3)

@@ -7,7 +7,6 @@ from typing import Any
 
 import onnx
 
-from onnxq.graph.collecting import collection_paused
 from onnxq.graph.elements import Constant, Node, Tensor, Variable
 from onnxq.graph.importing import Graph
 from onnxq.graph.model import Model
@@ -22,8 +21,7 @@ def copy_model(model: Model) -> Model:
     frame = onnx.ModelProto()
     frame.CopyFrom(model.header)
     twin = Model(frame, model.base_directory)
-    with collection_paused():
-        twin.graph = _Copier().graph(model.graph)
+    twin.graph = _Copier().graph(model.graph)
     twin.forget_names()
     return twin
 

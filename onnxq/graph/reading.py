@@ -10,7 +10,6 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from onnxq.errors import InvariantError, ModelError
-from onnxq.graph.collecting import collection_paused
 from onnxq.graph.invariants import check_invariants
 from onnxq.graph.mapped import open_mapped
 from onnxq.graph.model import Model
@@ -97,10 +96,9 @@ def _checked(proto: onnx.ModelProto, directory: Path | None, origin: str) -> Mod
     if not proto.graph.output:
         raise ModelError("the graph has no outputs", where=origin, remedy="export it again")
     try:
-        with collection_paused():
-            model = Model(proto, directory)
-            sort(model.graph)
-            check_invariants(model.graph)
+        model = Model(proto, directory)
+        sort(model.graph)
+        check_invariants(model.graph)
     except InvariantError as error:
         # A fault found on loading lies in the file, not in a pass.
         raise ModelError(

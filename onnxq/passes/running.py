@@ -48,7 +48,11 @@ class RunResult:
 
 
 def run(
-    source: Source, passes: Sequence[Pass], *, samples: Sequence[Feed] | None = None
+    source: Source,
+    passes: Sequence[Pass],
+    *,
+    samples: Sequence[Feed] | None = None,
+    original: Model | None = None,
 ) -> RunResult:
     """Apply passes in order. The source file or proto is never changed.
 
@@ -60,6 +64,7 @@ def run(
         source: A model, or what `load` takes. A `Model` is edited in place.
         passes: The passes; any object with `exact` and `apply(model)` will do.
         samples: Inputs to compare on; made up from the declared shapes if there are none.
+        original: A copy of the model, if there is one already; it is not changed.
 
     Raises:
         InvariantError: if a pass left an invalid graph.
@@ -69,18 +74,18 @@ def run(
     result = RunResult(model, (), None, "no exact pass was run")
     for exact, row in groupby(passes, key=lambda p: p.exact):
         if exact:
-            result = _verified(result, tuple(row), samples)
+            untouched = original if original is not None and not result.reports else None
+            result = _verified(result, tuple(row), samples, untouched or copy_model(model))
         else:
             result = replace(result, reports=result.reports + apply_passes(model, tuple(row)))
     return result
 
 
 def _verified(
-    result: RunResult, passes: Sequence[Pass], samples: Sequence[Feed] | None
+    result: RunResult, passes: Sequence[Pass], samples: Sequence[Feed] | None, before: Model
 ) -> RunResult:
-    """Apply exact passes and compare; `result` with what came of it."""
+    """Apply exact passes and compare with the copy `before`; `result` with what came of it."""
     model = result.model
-    before = copy_model(model)
     try:
         reference = Reference(before, samples)
     except ModelError as error:
@@ -94,7 +99,7 @@ def _verified(
     error_of_all = reference.error(model)
     if error_of_all <= reference.tolerance:
         return _extended(result, reports, error_of_all, reference.note)
-    model.become(before)
+    model.become(copy_model(before))
     reports = tuple(_apply_guarded(model, p, reference) for p in passes)
     return _extended(result, reports, reference.error(model), reference.note)
 
@@ -121,10 +126,17 @@ def _apply(model: Model, one: Pass) -> PassReport:
     started = time.perf_counter()
     name = type(one).__name__
     model.forget_names()
+    wiring = _wiring(model)
     events = tuple(one.apply(model))
-    sort(model.graph)
-    check_invariants(model.graph, after=name)
+    if events or _wiring(model) != wiring:
+        sort(model.graph)
+        check_invariants(model.graph, after=name)
     return PassReport(name, events, time.perf_counter() - started)
+
+
+def _wiring(model: Model) -> int:
+    """A number that changes when a pass edits the main graph without saying so."""
+    return hash(tuple(id(x) for node in model.nodes for x in (node, *node.inputs, *node.outputs)))
 
 
 def _apply_guarded(model: Model, one: Pass, reference: Reference) -> PassReport:

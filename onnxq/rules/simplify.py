@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from onnxq.passes import (
 )
 from onnxq.passes.dimensions import Knowledge
 from onnxq.rules.fixpoint import rewrite_all
+from onnxq.rules.rule import Rule
 from onnxq.rules.table import PHASES
 
 _MAXIMUM_TURNS = 6
@@ -37,18 +38,17 @@ class Simplify:
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Fold constants and apply the rules in turns; near misses come last, once each."""
+        run = _Run(self, model)
         missed: dict[Event, None] = {}
-        knowledge = Knowledge(model)
         for _ in range(_MAXIMUM_TURNS):
             missed.clear()
-            changed = False
-            for event in self._turn(model, knowledge):
+            before = run.edits
+            for event in run.turn():
                 if isinstance(event, Applied):
-                    changed = True
                     yield event
                 else:
                     missed[event] = None
-            if not changed:
+            if run.edits == before:
                 break
         yield from missed
 
@@ -57,22 +57,53 @@ class Simplify:
         """The passes that run before the rules in every turn; they can be left out by name too."""
         return (self.folding, DeduplicateConstants(), MergeDuplicates())
 
-    def _turn(self, model: Model, knowledge: Knowledge) -> Iterator[Event]:
-        for one in self.between:
-            name = type(one).__name__
-            if name in self.without:
-                continue
-            changed = False
-            if isinstance(one, FoldConstants | MergeDuplicates):
-                events = one.apply_knowing(model, knowledge)
+
+class _Run:
+    """One run over a model.
+
+    Attributes:
+        edits: How many edits were made so far.
+    """
+
+    def __init__(self, settings: Simplify, model: Model) -> None:
+        self.edits = 0
+        self._settings, self._model = settings, model
+        self._knowledge = Knowledge(model)
+        self._settled: dict[int, tuple[int, list[Event]]] = {}
+        """By phase: after how many edits it had nothing to do, and its near misses then."""
+
+    def turn(self) -> Iterator[Event]:
+        """The passes in between, then every phase that something was edited since."""
+        for one in self._settings.between:
+            if type(one).__name__ not in self._settings.without:
+                yield from self._pass(one)
+        for number, phase in enumerate(PHASES):
+            edits, missed = self._settled.get(number, (-1, []))
+            if edits == self.edits:
+                yield from missed
             else:
-                events = one.apply(model)
-            for event in events:
-                changed = changed or isinstance(event, Applied)
-                yield replace(event, rule=name)
-            if changed:
-                knowledge.forget()
-                remove_dead_nodes(model)
-        for phase in PHASES:
-            rules = [rule for rule in phase if type(rule).__name__ not in self.without]
-            yield from rewrite_all(model, rules, knowledge)
+                yield from self._phase(number, phase)
+
+    def _pass(self, one: Pass) -> Iterator[Event]:
+        before = self.edits
+        if isinstance(one, FoldConstants | MergeDuplicates):
+            events = one.apply_knowing(self._model, self._knowledge)
+        else:
+            events = one.apply(self._model)
+        for event in events:
+            self.edits += isinstance(event, Applied)
+            yield replace(event, rule=type(one).__name__)
+        if self.edits > before:
+            self._knowledge.forget()
+            remove_dead_nodes(self._model)
+
+    def _phase(self, number: int, phase: Sequence[Rule]) -> Iterator[Event]:
+        rules = [rule for rule in phase if type(rule).__name__ not in self._settings.without]
+        missed: list[Event] = []
+        for event in rewrite_all(self._model, rules, self._knowledge):
+            if isinstance(event, Applied):
+                self.edits += 1
+            else:
+                missed.append(event)
+            yield event
+        self._settled[number] = (self.edits, missed)

@@ -61,7 +61,7 @@ def _is_invalid(original: Model, row: ExactRow) -> bool:
 
 def _run_comparing(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> RunResult:
     """Run a row; where the joint pass changes the outputs, again without the guilty rules."""
-    outcome = run(copy_model(original), row.passes, samples=samples)
+    outcome = _run(original, row, samples)
     withdrawn = {index for index, report in enumerate(outcome.reports) if report.withdrawn}
     joint = [i for i in withdrawn if outcome.reports[i].name == Simplify.__name__]
     if not joint:
@@ -73,8 +73,12 @@ def _run_comparing(original: Model, row: ExactRow, samples: Sequence[Feed] | Non
     if not guilty:
         return outcome
     reasons = {rule: trials.indict(rule, guilty) for rule in suspects if rule in guilty}
-    outcome = run(copy_model(original), row.less(guilty).passes, samples=samples)
+    outcome = _run(original, row.less(guilty), samples)
     return _with_withdrawals(outcome, reasons)
+
+
+def _run(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> RunResult:
+    return run(copy_model(original), row.passes, samples=samples, original=original)
 
 
 def _with_withdrawals(outcome: RunResult, reasons: Mapping[str, str]) -> RunResult:
