@@ -27,6 +27,9 @@ from onnxq.graph.external import fill, load_external, locate
 G_LOGGER.severity = G_LOGGER.CRITICAL
 
 
+LARGE_TENSOR = 131_072
+"""Bytes from which on a tensor stays in its file: smaller ones are not worth a mapping each."""
+
 _PACKED_BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
 """Types that ONNX packs several to a byte, by numpy name."""
 

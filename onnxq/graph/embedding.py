@@ -11,10 +11,10 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from onnxq.graph.elements import Constant, Stored, is_packed, read
+from onnxq.graph.elements import LARGE_TENSOR, Constant, Stored, is_packed, read
 from onnxq.graph.exporting import ConstantProto, inline_constant
 from onnxq.graph.importing import copy_fields
-from onnxq.graph.mapped import LARGE_TENSOR, Mapped
+from onnxq.graph.mapped import Mapped
 from onnxq.graph.model import Model, is_stored_externally
 from onnxq.graph.wire import Deferred, length, rewrite
 

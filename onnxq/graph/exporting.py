@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard
 
 import onnx
 from onnx import helper, numpy_helper
 
 from onnxq.graph.attributes import encode
-from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable
+from onnxq.graph.elements import LARGE_TENSOR, Constant, Node, Stored, Tensor, Variable
 from onnxq.graph.importing import Graph, declared_type
 
 ConstantProto = onnx.TensorProto | onnx.SparseTensorProto
 WriteConstant = Callable[[Constant], ConstantProto]
+"""Turns initializers, and large tensors in attributes, into their protos."""
 
 
 def inline_constant(tensor: Constant) -> ConstantProto:
@@ -121,13 +123,28 @@ def _export_node(
     sources = {a.name: a for a in node.source.attribute} if node.source is not None else {}
     for name, value in node.attrs.items():
         source = sources.get(name)
-        if not isinstance(value, Graph):
+        large = write is not inline_constant and _is_large(value)
+        if not large and not isinstance(value, Graph):
             proto.attribute.add().CopyFrom(encode(name, value, source))
             continue
-        attribute = proto.attribute.add(name=name, type=onnx.AttributeProto.GRAPH)
+        attribute = proto.attribute.add(name=name)
         if source is not None and source.doc_string:
             attribute.doc_string = source.doc_string
-        attribute.g.CopyFrom(_export(value, (), used, write, list_defaults))
+        if large:
+            attribute.type = onnx.AttributeProto.TENSOR
+            written = write(value)
+            assert isinstance(written, onnx.TensorProto)
+            attribute.t.CopyFrom(written)
+        else:
+            attribute.type = onnx.AttributeProto.GRAPH
+            attribute.g.CopyFrom(_export(value, (), used, write, list_defaults))
+
+
+def _is_large(value: object) -> TypeGuard[Constant]:
+    """Whether an attribute holds a tensor that not every writer wants to see the value of."""
+    if not isinstance(value, Constant) or value.stored.nbytes < LARGE_TENSOR:
+        return False
+    return not (isinstance(value.stored, Stored) and value.stored.sparse)
 
 
 def _add_constant(proto: onnx.GraphProto, tensor: Constant, write: WriteConstant) -> None:

@@ -20,14 +20,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxq.errors import ModelError
-from onnxq.graph.elements import Constant, Stored
+from onnxq.graph.elements import LARGE_TENSOR, Constant, Stored
 from onnxq.graph.exporting import every_graph
 from onnxq.graph.external import fill
 from onnxq.graph.model import Model
 from onnxq.graph.wire import Deferred, rewrite
-
-LARGE_TENSOR = 131_072
-"""Bytes from which on a tensor stays in its file: smaller ones are not worth a mapping each."""
 
 
 class SourceFile:

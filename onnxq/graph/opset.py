@@ -63,7 +63,9 @@ def _with_all_names(
     }
     model.keep_node_names()
     try:
-        proto = model.to_proto(lambda c: without_weights(c) if c.name in hidden else embedded(c))
+        proto = model.to_proto(
+            lambda c: without_weights(c) if hidden.get(c.name) is c else embedded(c)
+        )
     finally:
         for node in model.all_nodes:
             node.given_name = given[id(node)]

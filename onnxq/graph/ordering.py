@@ -21,14 +21,27 @@ def sort(graph: Graph) -> None:
         ModelError: if the graph has a cycle.
     """
     producer = {id(t): node for node in graph.nodes for t in node.outputs if t.name}
-    done: set[int] = set()
-    order: list[Node] = []
-    for root in graph.nodes:
-        _emit(root, producer, done, order)
-    graph.nodes = order
-    for node in order:
+    if not _is_sorted(graph.nodes, producer):
+        done: set[int] = set()
+        order: list[Node] = []
+        for root in graph.nodes:
+            _emit(root, producer, done, order)
+        graph.nodes = order
+    for node in graph.nodes:
         for body in bodies(node):
             sort(body)
+
+
+def _is_sorted(nodes: list[Node], producer: dict[int, Node]) -> bool:
+    """Whether nothing needs to move: nearly always so, and cheaper to see than to do."""
+    done: set[int] = set()
+    for node in nodes:
+        for tensor in reads(node):
+            needed = producer.get(id(tensor))
+            if needed is not None and id(needed) not in done:
+                return False
+        done.add(id(node))
+    return True
 
 
 def reads(node: Node) -> Iterator[Tensor]:

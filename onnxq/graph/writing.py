@@ -114,19 +114,19 @@ def _sync_folder(folder: Path) -> None:
 
 def _save_external(model: Model, target: Path, *, durable: bool) -> None:
     data = target.with_name(target.name + ".data")
-    overwritten = [c for c in model.constants if _lies_in(c, data)]
-    written: dict[int, onnx.TensorProto | onnx.SparseTensorProto] = {}
+    initializers = model.constants
+    apart = {id(c) for c in initializers if _goes_apart(c)}
+    overwritten = [c for c in initializers if _lies_in(c, data)]
+    written: dict[int, onnx.TensorProto] = {}
     with (
         atomic_file(target, durable=durable) as model_file,
         atomic_file(data, durable=durable) as data_file,
     ):
 
         def write(tensor: Constant) -> onnx.TensorProto | onnx.SparseTensorProto:
-            strings = tensor.stored.dtype == object
-            if strings or tensor.stored.nbytes < _EXTERNAL_FROM or is_sparse(tensor):
-                proto = embedded(tensor)
-            else:
-                proto = _write_apart(tensor, data_file, data.name)
+            if id(tensor) not in apart:
+                return embedded(tensor)
+            proto = _write_apart(tensor, data_file, data.name)
             written[id(tensor)] = proto
             return proto
 
@@ -135,6 +135,11 @@ def _save_external(model: Model, target: Path, *, durable: bool) -> None:
         # What the model has not read yet lies elsewhere in the new file.
         if id(tensor) in written:
             tensor.store(Stored(written[id(tensor)], target.parent))
+
+
+def _goes_apart(tensor: Constant) -> bool:
+    strings = tensor.stored.dtype == object
+    return not strings and tensor.stored.nbytes >= _EXTERNAL_FROM and not is_sparse(tensor)
 
 
 def _lies_in(tensor: Constant, data: Path) -> bool:

@@ -16,7 +16,18 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.parser import parse_model
 
 from onnxq.errors import ModelError
-from onnxq.graph import Model, Stored, constant, copy_model, infer_types, load, read, save
+from onnxq.graph import (
+    Model,
+    Stored,
+    constant,
+    convert_opset,
+    copy_model,
+    infer_types,
+    load,
+    read,
+    save,
+    without_weights,
+)
 from onnxq.graph.mapped import LARGE_TENSOR, Mapped
 
 _OPEN_FILES = Path("/proc/self/fd")
@@ -190,6 +201,25 @@ def test_weights_in_nodes_and_bodies_stay_in_the_file(tmp_path: Path) -> None:
     saved = save(model, tmp_path / "again.onnx")
     assert saved.read_bytes() == path.read_bytes()
     np.testing.assert_array_equal(_run(saved), _weight(8))
+
+
+def test_weights_in_nodes_are_not_shown_to_those_who_do_not_want_them(tmp_path: Path) -> None:
+    node = helper.make_node("Constant", [], ["k"], value=_tensor("w", 5))
+    path = _write(tmp_path / "m.onnx", _tensor("w", 2), nodes=[node])
+    proto = onnx.load(path)
+    proto.graph.node[-1].input[0] = "k"
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    model = load(path)
+    outline = model.to_proto(without_weights)
+    assert outline.ByteSize() < 1000
+    assert infer_types(model)["k"] == (np.float32, (_COUNT,))
+    assert model.digest() == load(proto).digest()
+    # The attribute's tensor is named like an initializer.
+    convert_opset(model, 22)
+    for external in (False, True):
+        saved = save(model, tmp_path / "saved.onnx", external_data=external)
+        np.testing.assert_array_equal(_run(saved), _weight(7))
+        assert onnx.load(saved).graph.node[0].attribute[0].t.raw_data
 
 
 def _documented_attribute(proto: onnx.ModelProto) -> None:
