@@ -15,6 +15,7 @@ from onnxq.passes.running import Pass, RunResult, apply_passes, run
 from onnxq.passes.set_input_shapes import SetInputShapes
 from onnxq.passes.spell_activations import SpellActivations, shift_name
 from onnxq.passes.upgrade_opset import UpgradeOpset
+from onnxq.passes.weight_codes import nearest_codes, stored_constant, weight_parameters
 
 __all__ = [
     "SWITCHES",
@@ -38,6 +39,9 @@ __all__ = [
     "SpellActivations",
     "UpgradeOpset",
     "apply_passes",
+    "nearest_codes",
     "run",
     "shift_name",
+    "stored_constant",
+    "weight_parameters",
 ]

@@ -28,6 +28,7 @@ from onnxq.graph import (
     take_output,
 )
 from onnxq.passes.events import Applied, Event
+from onnxq.passes.weight_codes import nearest_codes, stored_constant
 from onnxq.plan import (
     WEIGHTS_ONLY,
     Activation,
@@ -41,13 +42,11 @@ from onnxq.plan import (
     Weight,
 )
 from onnxq.quant import (
+    Codes,
     PerBlock,
     PerChannel,
     QParams,
     bias_qparams,
-    mse_qparams,
-    qparams_of,
-    quantize,
     quantize_bias,
 )
 
@@ -61,18 +60,21 @@ class InsertQDQ:
     Attributes:
         plan: What becomes of every tensor.
         activations: Parameters of every activation in the plan, by tensor name.
-        search_weight_scales: Choose weight scales that minimise the squared rounding error
-            instead of those that cover the largest weight.
+        weights: The integers of every weight and table in the plan; without them each is
+            rounded to the nearest code of a scale that covers its largest value.
     """
 
     plan: Plan
     activations: Mapping[str, QParams]
-    search_weight_scales: bool = False
+    weights: Mapping[Use, Codes] | None = None
     exact: ClassVar[bool] = False
 
     def apply(self, model: Model) -> Iterator[Event]:
         """Edit the model; it must be the one the plan was made for."""
-        work = _Work(model, self.plan, self.activations, self.search_weight_scales)
+        weights = self.weights
+        if weights is None:
+            weights = nearest_codes(model, self.plan, self.activations)
+        work = _Work(model, self.plan, self.activations, weights)
         for use, operand in self.plan.operands.items():
             yield work.store(use, operand)
         for name, activation in self.plan.activations.items():
@@ -80,50 +82,20 @@ class InsertQDQ:
         model.graph.nodes.extend(work.new_nodes)
 
 
-def weight_parameters(
-    model: Model, plan: Plan, activations: Mapping[str, QParams], search: bool
-) -> Mapping[Use, QParams]:
-    """Scale and zero point of every weight and table of a plan, as `InsertQDQ` chooses them."""
-    return _Work(model, plan, activations, search).weights
-
-
 @dataclass
 class _Work:
-    """One insertion; `stored` lets equal uses of one constant share its integer form."""
+    """One insertion; `stored` lets uses of equal codes share them."""
 
     model: Model
     plan: Plan
     parameters: Mapping[str, QParams]
-    search: bool
+    weights: Mapping[Use, Codes]
     new_nodes: list[Node] = field(default_factory=list)
-    stored: dict[tuple[object, ...], Variable] = field(default_factory=dict)
+    stored: dict[tuple[int, int], Variable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.nodes = {node.name: node for node in self.model.nodes}
         self.variables = self.model.variables
-        self.weights = self._weight_parameters()
-
-    def _weight_parameters(self) -> dict[Use, QParams]:
-        """Parameters of all weights; a bias that would overflow raises its channel's scale."""
-        choose = mse_qparams if self.search else qparams_of
-        found: dict[Use, QParams] = {}
-        known: dict[tuple[str, object], QParams] = {}
-        for use, operand in self.plan.operands.items():
-            if isinstance(operand, Weight | Rows):
-                key = (operand.tensor, operand.scheme)
-                if key not in known:
-                    known[key] = choose(operand.scheme, read(self._constant(use)))
-                found[use] = known[key]
-        for use, operand in self.plan.operands.items():
-            if isinstance(operand, Bias):
-                self._make_room_for(found, use, operand)
-        return found
-
-    def _make_room_for(self, found: dict[Use, QParams], use: Use, operand: Bias) -> None:
-        weight = found[operand.weight]
-        _, needed = quantize_bias(self._bias(use), self._input_scale(operand), weight.scale)
-        if not np.array_equal(needed, weight.scale):
-            found[operand.weight] = QParams(weight.scheme, needed, weight.zero_point)
 
     def _bias(self, use: Use) -> Any:
         return read(self._constant(use)).reshape(-1)
@@ -132,16 +104,13 @@ class _Work:
         return self.parameters[operand.input].scale
 
     def _constant(self, use: Use) -> Constant:
-        tensor = self.nodes[use.node].inputs[use.index]
-        assert isinstance(tensor, Constant), f"{use} reads {tensor.name}, which is no constant"
-        return tensor
+        return stored_constant(self.nodes, use)
 
     def store(self, use: Use, operand: Operand) -> Event:
         """Store the constant of one use in integers."""
         match operand:
             case Weight(scheme=scheme):
-                parameters = self.weights[use]
-                self._read_instead(use, self._stored(self._constant(use), parameters))
+                self._read_instead(use, self._stored(self._constant(use), self.weights[use]))
                 return Applied(use.node, f"stores '{operand.tensor}' as {scheme.qtype.storage}")
             case Bias():
                 return self._store_bias(use, operand)
@@ -153,16 +122,15 @@ class _Work:
     def _read_instead(self, use: Use, tensor: Tensor) -> None:
         self.nodes[use.node].inputs[use.index] = tensor
 
-    def _stored(self, tensor: Constant, parameters: QParams) -> Variable:
-        key = (id(tensor), parameters.scheme, parameters.scale.tobytes())
+    def _stored(self, tensor: Constant, codes: Codes) -> Variable:
+        key = (id(tensor), id(codes))
         if key not in self.stored:
-            codes = self._codes(tensor, parameters)
-            self.stored[key] = self._dequantize(codes, tensor.name, parameters)
+            integers = self._codes(tensor, codes)
+            self.stored[key] = self._dequantize(integers, tensor.name, codes.parameters)
         return self.stored[key]
 
-    def _codes(self, tensor: Constant, parameters: QParams) -> Constant:
-        name = self.model.new_name(f"{tensor.name}_quantized")
-        return constant(name, quantize(read(tensor), parameters))
+    def _codes(self, tensor: Constant, codes: Codes) -> Constant:
+        return constant(self.model.new_name(f"{tensor.name}_quantized"), codes.values)
 
     def _dequantize(self, codes: Tensor, base: str, parameters: QParams) -> Variable:
         output = Variable(self.model.new_name(f"{base}_dequantized"))
@@ -185,7 +153,7 @@ class _Work:
         return node
 
     def _store_bias(self, use: Use, operand: Bias) -> Event:
-        weight = self.weights[operand.weight]
+        weight = self.weights[operand.weight].parameters
         shape = self._constant(use).stored.shape
         scale = self._input_scale(operand)
         codes, _ = quantize_bias(self._bias(use), scale, weight.scale)
@@ -219,11 +187,12 @@ class _Work:
         return Applied(use.node, "stays float for the engine too: its bias became int32")
 
     def _store_rows(self, use: Use, operand: Rows) -> Event:
-        parameters = self.weights[use]
+        codes = self.weights[use]
+        parameters = codes.parameters
         node, table = self.nodes[use.node], self._constant(use)
         result = node.outputs[0]
         rows = Variable(self.model.new_name(f"{result.name}_rows"))
-        self._read_instead(use, self._codes(table, parameters))
+        self._read_instead(use, self._codes(table, codes))
         node.outputs[0] = rows
         scale, zero_point = self._pair(table.name, parameters)
         attributes = {} if parameters.scale.ndim == 0 else {"axis": -1}

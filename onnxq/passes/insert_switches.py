@@ -26,15 +26,14 @@ from onnxq.graph import (
     Variable,
     constant,
     is_output,
-    read,
     replace_uses,
     set_input,
     take_output,
 )
 from onnxq.passes.events import Applied, Event
-from onnxq.passes.insert_qdq import weight_parameters
+from onnxq.passes.weight_codes import nearest_codes
 from onnxq.plan import WEIGHTS_ONLY, Integer, Plan, Rows, Use, Weight
-from onnxq.quant import QParams, dequantize, quantize
+from onnxq.quant import Codes, QParams
 
 SWITCHES = "onnxq_switches"
 """Name of the added input: bool [number of switches]."""
@@ -47,12 +46,12 @@ class InsertSwitches:
     Attributes:
         plan: The plan; the model must be the one it was made for.
         activations: Parameters of every activation in the plan, by tensor name.
-        search_weight_scales: As for `InsertQDQ`.
+        weights: As for `InsertQDQ`.
     """
 
     plan: Plan
     activations: Mapping[str, QParams]
-    search_weight_scales: bool = False
+    weights: Mapping[Use, Codes] | None = None
     exact: ClassVar[bool] = False
 
     @property
@@ -64,7 +63,9 @@ class InsertSwitches:
     def apply(self, model: Model) -> Iterator[Event]:
         """Edit the model; with all switches off it computes what it did."""
         work = _Work(model, Variable(SWITCHES, np.dtype(bool), (len(self.switches),)))
-        weights = weight_parameters(model, self.plan, self.activations, self.search_weight_scales)
+        weights = self.weights
+        if weights is None:
+            weights = nearest_codes(model, self.plan, self.activations)
         nodes = {node.name: node for node in model.nodes}
         variables = model.variables
         for index, target in enumerate(self.switches):
@@ -108,12 +109,11 @@ class _Work:
         rounded = self._add("DequantizeLinear", name, [codes, scale, zero_point])
         self._choose(name, index, rounded, source, result)
 
-    def switch_weight(self, node: Node, position: int, parameters: QParams, index: int) -> None:
+    def switch_weight(self, node: Node, position: int, codes: Codes, index: int) -> None:
         weight = node.inputs[position]
         assert isinstance(weight, Constant)
-        rounded = dequantize(quantize(read(weight), parameters), parameters)
         result = Variable(self.model.new_name(f"{weight.name}_switched"))
-        stored = self._constant(f"{weight.name}_rounded", rounded)
+        stored = self._constant(f"{weight.name}_rounded", codes.floats())
         self._choose(weight.name, index, stored, weight, result)
         set_input(node, position, result)
 

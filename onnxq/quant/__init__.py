@@ -6,6 +6,7 @@ Pure numpy, bit-exact with ONNX's QuantizeLinear and DequantizeLinear.
 from onnxq.quant.arithmetic import dequantize, quantize
 from onnxq.quant.bias import BiasQParams, bias_qparams, quantize_bias
 from onnxq.quant.choose import choose_qparams, qparams_of
+from onnxq.quant.codes import Codes
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from onnxq.quant.mse import mse_qparams
 from onnxq.quant.qparams import QParams
@@ -14,6 +15,7 @@ from onnxq.quant.scheme import Scheme
 
 __all__ = [
     "BiasQParams",
+    "Codes",
     "Granularity",
     "PerBlock",
     "PerChannel",

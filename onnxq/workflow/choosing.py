@@ -20,7 +20,7 @@ from onnxq.engine import Feed, open_session, runner
 from onnxq.errors import ModelError
 from onnxq.graph import Model, copy_model
 from onnxq.measure import Fidelity, compare_outputs
-from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes
+from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes, nearest_codes
 from onnxq.plan import Plan
 from onnxq.quant import QParams
 
@@ -138,9 +138,9 @@ def parameters_of(plan: Plan, ranges: Ranges) -> dict[str, QParams]:
 
 def insert(model: Model, plan: Plan, ranges: Ranges, *, search_weights: bool) -> Model:
     """Carry the plan out on a copy of `model`; the copy is returned."""
-    copy = copy_model(model)
-    insertion = InsertQDQ(plan, parameters_of(plan, ranges), search_weights)
-    apply_passes(copy, [insertion, DeduplicateConstants()])
+    copy, parameters = copy_model(model), parameters_of(plan, ranges)
+    weights = nearest_codes(model, plan, parameters, search=search_weights)
+    apply_passes(copy, [InsertQDQ(plan, parameters, weights), DeduplicateConstants()])
     return copy
 
 

@@ -11,7 +11,7 @@ from onnxq.graph import Model, copy_model
 from onnxq.measure import compare_outputs
 from onnxq.passes import SWITCHES, InsertSwitches, apply_passes
 from onnxq.plan import Plan, Use
-from onnxq.quant import QParams
+from onnxq.quant import Codes, QParams
 from onnxq.workflow.choosing import mean_sqnr
 
 Switch = str | Use
@@ -35,10 +35,9 @@ class Simulation:
         plan: Plan,
         parameters: Mapping[str, QParams],
         probes: Sequence[Feed],
-        *,
-        search_weights: bool,
+        weights: Mapping[Use, Codes] | None = None,
     ) -> None:
-        insertion = InsertSwitches(plan, parameters, search_weights)
+        insertion = InsertSwitches(plan, parameters, weights)
         twin = copy_model(model)
         apply_passes(twin, [insertion])
         self.switches: tuple[Switch, ...] = tuple(insertion.switches)

@@ -33,7 +33,7 @@ def digits():
     )
     plan, model = plan_only("samples/digits/model.onnx")
     parameters = parameters_of(plan, result.ranges)
-    simulation = Simulation(model, plan, parameters, samples[:4], search_weights=False)
+    simulation = Simulation(model, plan, parameters, samples[:4])
     return result, plan, model, samples[:4], simulation
 
 

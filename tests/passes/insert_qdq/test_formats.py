@@ -8,7 +8,7 @@ import pytest
 
 from onnxq.graph import load, read
 from onnxq.measure import RunsInInteger
-from onnxq.passes import InsertQDQ, apply_passes
+from onnxq.passes import InsertQDQ, apply_passes, nearest_codes
 from onnxq.quant import mse_qparams
 
 IMAGE, OUT = "float[1,8,8,8] x", "float[1,8,8,8] y"
@@ -294,7 +294,8 @@ def test_a_shared_bias_gets_the_scales_of_each_layer(model_of, insert):
 def test_weight_scales_can_be_searched(matmul, insert):
     done = insert(matmul(), {"weights": {"bits": 4}})
     model = load(done.before)
-    apply_passes(model, [InsertQDQ(done.plan, done.parameters, search_weight_scales=True)])
+    codes = nearest_codes(model, done.plan, done.parameters, search=True)
+    apply_passes(model, [InsertQDQ(done.plan, done.parameters, codes)])
     scales = {c.name: read(c) for c in model.constants}
     (operand,) = done.plan.operands.values()
     weight = read(load(done.before).nodes[0].inputs[1])
