@@ -3,7 +3,13 @@
 from onnxq.measure.accuracy import Accuracy, AccuracyDrop, accuracy_drop, measure_accuracy
 from onnxq.measure.cost import Cost, NodeCost, Uncounted, count_macs
 from onnxq.measure.coverage import Coverage, Kind, PlacedNode, read_optimized
-from onnxq.measure.fidelity import Fidelity, FidelityMeter, compare_outputs
+from onnxq.measure.fidelity import (
+    SQNR_CAP,
+    Fidelity,
+    FidelityMeter,
+    compare_outputs,
+    mean_sqnr,
+)
 from onnxq.measure.fusion import (
     GroupState,
     RunsInInteger,
@@ -29,6 +35,7 @@ from onnxq.measure.size import FileSize, bytes_by_dtype, file_size
 from onnxq.measure.summary import Port, Summary, summarize
 
 __all__ = [
+    "SQNR_CAP",
     "Accuracy",
     "AccuracyDrop",
     "Cost",
@@ -66,6 +73,7 @@ __all__ = [
     "fused_groups",
     "load_labels",
     "load_scorer",
+    "mean_sqnr",
     "measure_accuracy",
     "measure_latency",
     "parse_metric",

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from onnxq.engine import Feed, Run
 from onnxq.errors import DataError
 
+SQNR_CAP = 100.0
+"""SQNR in dB above which an error counts as none."""
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -221,3 +224,9 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     if length_a == 0.0 or length_b == 0.0:
         return float(length_a == length_b)
     return max(-1.0, min(1.0, float((a / length_a) @ (b / length_b))))
+
+
+def mean_sqnr(fidelity: Mapping[str, Fidelity]) -> float | None:
+    """Mean SQNR in dB over the outputs that have one, each capped so that none hides others."""
+    values = [min(f.sqnr, SQNR_CAP) for f in fidelity.values() if f.sqnr is not None]
+    return float(np.mean(values)) if values else None

@@ -52,6 +52,7 @@ def _parts(
     groups = float_groups(result.plan, ops)
     if groups:
         yield float_table(groups)
+    yield facts("Recipe", result.recipe.facts)
     if result.trials:
         yield trials_table(result.trials)
     if every_node:

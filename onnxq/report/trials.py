@@ -1,4 +1,4 @@
-"""The ways of choosing scales that were tried, as a table."""
+"""What was tried on the way to a result, as a table."""
 
 from __future__ import annotations
 
@@ -12,25 +12,19 @@ from onnxq.workflow import Trial
 
 
 def trials_table(trials: Sequence[Trial]) -> RenderableType:
-    """One line per trial; the best is marked."""
-    best = max(trials, key=lambda trial: float("-inf") if trial.sqnr is None else trial.sqnr)
-    rows: list[tuple[str, ...]] = [
-        (
-            "←" if trial is best and len(trials) > 1 else "",
-            trial.method,
-            trial.weight_search,
-            trial.activations,
-            figures.decibels(trial.sqnr),
-        )
-        for trial in trials
-    ]
-    columns: tuple[str, ...] = (
-        "",
-        "ranges of activations",
-        "scales of weights",
-        "HardSwish",
-        ">SQNR of the outputs",
+    """One line per trial; what was taken is marked."""
+    timed = any(trial.speedup is not None for trial in trials)
+    rows = [_row(trial, timed=timed) for trial in trials]
+    columns = ("", "step", "tried", ">SQNR on probes", *((">speed",) if timed else ()))
+    return table("What was tried (← taken)", columns, rows)
+
+
+def _row(trial: Trial, *, timed: bool) -> tuple[str, ...]:
+    speed = "" if trial.speedup is None else f"{trial.speedup:.2f}x"
+    return (
+        "←" if trial.taken else "",
+        trial.step,
+        trial.choice,
+        figures.decibels(trial.sqnr),
+        *((speed,) if timed else ()),
     )
-    if not any(trial.activations for trial in trials):
-        columns, rows = columns[:3] + columns[4:], [row[:3] + row[4:] for row in rows]
-    return table("Methods tried", columns, rows)

@@ -1,7 +1,6 @@
 """The main jobs, from file to verdict."""
 
 from onnxq.workflow.benching import Benchmark, bench
-from onnxq.workflow.choosing import Trial
 from onnxq.workflow.comparing import Comparison, Layer, compare, matching_tensors
 from onnxq.workflow.contents import Contents
 from onnxq.workflow.exact_row import rule_names
@@ -12,6 +11,7 @@ from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.simplify_result import SimplifyResult
 from onnxq.workflow.simplifying import simplify
 from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import Finding, Verdict
 
 __all__ = [

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from onnxq.calibration import Progress, Statistics, collect
-from onnxq.engine import Feed, open_session, runner
+from onnxq.calibration import Feeds, Progress, Statistics, collect, open_feeds
+from onnxq.config import Config
+from onnxq.engine import Feed, InputSpec, made_up_feeds, open_session, runner
+from onnxq.errors import UsageError
 from onnxq.graph import Model, copy_model
+
+MADE_UP = 16
+"""Samples are made up where none are given; more would tell nothing."""
 
 
 def observe(
@@ -40,3 +45,25 @@ def _returning(model: Model, tensors: Sequence[str]) -> Model:
     variables = twin.variables
     twin.graph.outputs = [variables[name] for name in tensors]
     return twin
+
+
+def open_calibration(
+    given: object, config: Config, specs: Sequence[InputSpec]
+) -> Feeds | list[Feed]:
+    """The samples that calibrate: those given, or those that the configuration names.
+
+    Raises:
+        UsageError: if there are none.
+    """
+    settings = config.calibration
+    if settings.random:
+        return made_up_feeds(list(specs), min(settings.samples, MADE_UP), seed=config.seed)
+    source = settings.data if given is None else given
+    if source is None:
+        raise UsageError(
+            "no calibration data",
+            why="ranges of activations are found from sample inputs",
+            remedy="give --calibration PATH, or calibration.data in the configuration; "
+            "--random makes inputs up, to look at speed and size only",
+        )
+    return open_feeds(source, specs, preprocessing=settings.preprocessing, samples=settings.samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from onnxq.config import Config
 from onnxq.graph import Model, copy_model
@@ -23,7 +24,13 @@ class Decided:
 
 
 def decide(
-    model: Model, target: Target, config: Config, returned: Mapping[str, str] | None = None
+    model: Model,
+    target: Target,
+    config: Config,
+    *,
+    returned: Mapping[str, str] | None = None,
+    unavailable: Mapping[str, str] | None = None,
+    integer_activations: bool = True,
 ) -> Decided:
     """Plan a model, with activations spelled out where their spelling then runs in integers.
 
@@ -33,11 +40,16 @@ def decide(
         target: What the engine accelerates.
         config: The user's wishes; a node that is to stay float is not spelled.
         returned: Further nodes that stay float, with the reason.
+        unavailable: Tensors that must stay float, with the reason.
+        integer_activations: Spell HardSwish and its like out at all.
 
     Raises:
         ConfigError: if a selector of the configuration matches nothing.
     """
-    operators = frozenset(target.spelled)
+    plan_it = partial(
+        make_plan, target=target, config=config, returned=returned, unavailable=unavailable
+    )
+    operators = frozenset(target.spelled) if integer_activations else frozenset()
     names = {n.name for n in model.nodes if n.op in operators and n.standard}
     keep = (kept_float(model, target, config) | (returned or {}).keys()) & names
     for _ in range(_ROUNDS):
@@ -45,9 +57,9 @@ def decide(
             break
         spelled = copy_model(model)
         apply_passes(spelled, [SpellActivations(operators, frozenset(keep))])
-        plan = make_plan(spelled, target, config, returned=returned)
+        plan = plan_it(spelled)
         left = {n for n in names - keep if isinstance(plan.nodes.get(shift_name(n)), Float)}
         if not left:
             return Decided(spelled, plan)
         keep |= left
-    return Decided(model, make_plan(model, target, config, returned=returned))
+    return Decided(model, plan_it(model))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from onnxq.config import Config
 from onnxq.engine import Feed
 from onnxq.errors import PreconditionError
-from onnxq.graph import Model
-from onnxq.passes import Pass, RunResult, UpgradeOpset
+from onnxq.graph import Model, copy_model
+from onnxq.passes import Pass, PassReport, RunResult, UpgradeOpset
+from onnxq.plan import make_plan
 from onnxq.rules import EXPANSION
+from onnxq.targets import Target
 from onnxq.workflow.exact_row import ExactRow
 from onnxq.workflow.withdrawing import run_row
 
@@ -20,6 +23,40 @@ _ROW = ExactRow(
 )
 
 EXACT_PASSES: tuple[Pass, ...] = _ROW.passes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A float model made ready to be quantized.
+
+    Attributes:
+        model: Simplified exactly, and on the operator set that the target needs.
+        reports: What every pass did and refused.
+        parity: Largest relative error of the outputs, None if it could not be measured.
+    """
+
+    model: Model
+    reports: tuple[PassReport, ...]
+    parity: float | None
+
+
+def make_ready(
+    original: Model, target: Target, config: Config, samples: Sequence[Feed] | None
+) -> Prepared:
+    """Prepare a copy of a model for a target; the outputs are compared on `samples`, if any.
+
+    Raises:
+        PreconditionError: if the operator set cannot be raised.
+        ConfigError: if a selector of the configuration matches nothing.
+    """
+    model = copy_model(original)
+    outcomes = [prepare(model, samples)]
+    opset = make_plan(model, target, config).opset
+    if opset > model.opset:
+        outcomes.append(upgrade(model, opset, samples))
+    errors = [outcome.parity for outcome in outcomes if outcome.parity is not None]
+    reports = tuple(report for outcome in outcomes for report in outcome.reports)
+    return Prepared(model, reports, max(errors, default=None))
 
 
 def prepare(model: Model, samples: Sequence[Feed] | None) -> RunResult:

@@ -1,69 +1,37 @@
-"""The main job: float model → prepared → planned → calibrated → quantized → verified."""
+"""The main job: float model → prepared → calibrated → the best recipe → quantized → proven."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
-from onnxq.calibration import Feeds, Ranges, Statistics, check_belongs, needs_histogram, open_feeds
+from onnxq.calibration import Feeds, Ranges, Statistics, check_belongs, needs_histogram
 from onnxq.config import Auto, Config
-from onnxq.engine import (
-    Feed,
-    InputSpec,
-    Run,
-    input_specs,
-    made_up_feeds,
-    open_session,
-    processor_flags,
-    runner,
-)
-from onnxq.errors import InvariantError, UsageError
-from onnxq.graph import Model, Source, copy_model, load
-from onnxq.measure import (
-    Accuracy,
-    Fidelity,
-    Latency,
-    bytes_by_dtype,
-    compare_outputs,
-    count_macs,
-    load_labels,
-    measure_accuracy,
-    parse_metric,
-)
-from onnxq.passes import PassReport, RunResult
-from onnxq.plan import Plan, make_plan
+from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, processor_flags
+from onnxq.graph import Model, Source, load
+from onnxq.measure import bytes_by_dtype, count_macs
+from onnxq.plan import Plan
 from onnxq.targets import Target, load_target
-from onnxq.workflow.calibrating import observe
-from onnxq.workflow.choosing import Choice, Trial, choose_ranges, insert
-from onnxq.workflow.deciding import Decided, decide
-from onnxq.workflow.preparing import prepare, upgrade
-from onnxq.workflow.progress import Counted, Progress, Stages, silent
+from onnxq.workflow.calibrating import observe, open_calibration
+from onnxq.workflow.deciding import decide
+from onnxq.workflow.judging import Judge
+from onnxq.workflow.preparing import Prepared, make_ready
+from onnxq.workflow.progress import Progress, Stages, silent
+from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
+from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
+from onnxq.workflow.searching import questions_for, search
 from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import judge
-from onnxq.workflow.verifying import (
-    Placement,
-    check_valid,
-    open_result,
-    read_placement,
-    time_both,
-)
+from onnxq.workflow.workbench import Quantization, Workbench, tensors_to_observe
 
 RANDOM_WARNING = (
     "calibrated with made-up inputs: size and speed are real, the accuracy is meaningless"
 )
-_MADE_UP = 16
 _JUDGING = 8
-
-_GOOD_ENOUGH = 15.0
-"""SQNR in dB from which integer activations stand without being compared with float ones."""
-
-_WORTH_IT = 1.0
-"""What float activations must gain in dB, being slower."""
 
 
 def quantize(
@@ -91,302 +59,182 @@ def quantize(
         DataError: if the samples do not fit the model, or there are none.
         ConfigError: if the target is unknown or a selector matches nothing.
     """
-    job = _Job(load(source), config or Config(), Stages(progress), progress)
+    config = config or Config()
+    job = _Job(load(source), config, load_target(config.target), Stages(progress), progress)
     with job.stages.stage("prepare"):
-        job.warn_of_processor()
-        feeds = job.open_calibration(calibration, ranges)
-        job.prepare(feeds.first)
+        feeds = job.open(calibration, ranges)
+        first = Peeked(feeds)
+        prepared = job.prepare(first.first)
     if ranges is None:
-        job.calibrate(feeds)
-    else:
-        job.reuse(ranges, feeds)
-    with job.stages.stage("quantize"):
-        job.insert()
-    if verify:
-        job.verify()
-    return job.result()
+        return job.search(prepared, first, feeds, verify=verify)
+    return job.reuse(prepared, ranges, first, verify=verify)
 
 
 def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model]:
     """What `quantize` would do, and the prepared float model it would do it to."""
     config = config or Config()
-    original = load(source)
-    model = copy_model(original)
-    prepare(model, None)
     target = load_target(config.target)
-    opset = make_plan(model, target, config).opset
-    if opset > model.opset:
-        upgrade(model, opset, None)
-    decided = decide(model, target, config)
+    prepared = make_ready(load(source), target, config, None)
+    decided = decide(prepared.model, target, config)
     return decided.plan, decided.model
 
 
-@dataclass
 class _Job:
-    """The state of one run, filled from stage to stage."""
+    """One run: what is given, and the ways from it to a result."""
 
-    original: Model
-    config: Config
-    stages: Stages
-    progress: Progress
-    warnings: list[str] = field(default_factory=list)
-    reports: list[PassReport] = field(default_factory=list)
-    parity: float | None = None
-    held: Sequence[Feed] = ()
-    probes: Sequence[Feed] = ()
-    feeds: Feeds | None = None
-    fidelity: Mapping[str, Fidelity] = field(default_factory=dict)
-    judged_on: str = "not measured"
-    accuracy: tuple[Accuracy, Accuracy] | None = None
-    latency: Latency | None = None
+    def __init__(
+        self, original: Model, config: Config, target: Target, stages: Stages, progress: Progress
+    ) -> None:
+        self.original, self.config, self.target = original, config, target
+        self.stages, self.progress = stages, progress
+        self.specs = input_specs(open_session(original))
 
-    def __post_init__(self) -> None:
-        self.target: Target = load_target(self.config.target)
-        self.specs: list[InputSpec] = input_specs(open_session(self.original))
-        self.placement: Placement | None = None
-        self.choice: Choice
-        self.model: Model
-        self.plain: Model
-        self.plan: Plan
-        self.quantized: Model
-
-    def warn_of_processor(self) -> None:
-        """Warn if this machine would compute something else than the target's engine."""
-        wanted, flags = self.target.processor, processor_flags()
-        if wanted is None or flags is None or flags & set(wanted.any_of):
-            return
-        self.warnings.append(
-            f"this processor has none of {', '.join(wanted.any_of)}: integer sums may saturate "
-            f"here; for machines like this one use the target {wanted.otherwise}"
-        )
-
-    def open_calibration(self, given: object, ranges: Ranges | None) -> Peeked:
+    def open(self, given: object, ranges: Ranges | None) -> Feeds | list[Feed]:
         """The samples that calibrate; none if ranges are given and samples are not."""
         settings = self.config.calibration
-        source = settings.data if given is None else given
-        if settings.random:
-            self.warnings.append(RANDOM_WARNING)
-            count = min(settings.samples, _MADE_UP)
-            return Peeked(made_up_feeds(self.specs, count, seed=self.config.seed))
-        if source is None and ranges is not None:
-            return Peeked(())
-        if source is None:
-            raise UsageError(
-                "no calibration data",
-                why="ranges of activations are found from sample inputs",
-                remedy="give --calibration PATH, or calibration.data in the configuration; "
-                "--random makes inputs up, to look at speed and size only",
-            )
-        feeds = open_feeds(
-            source,
-            self.specs,
-            preprocessing=settings.preprocessing,
-            samples=settings.samples,
-        )
-        self.feeds = feeds
-        return Peeked(feeds)
+        if ranges is not None and given is None and settings.data is None and not settings.random:
+            return []
+        return open_calibration(given, self.config, self.specs)
 
-    def prepare(self, sample: Feed | None) -> None:
-        """Simplify a copy of the model exactly, plan it, and raise its operator set.
-
-        Outputs before and after are compared on a real sample if there is one.
-        """
-        self.model = copy_model(self.original)
+    def prepare(self, sample: Feed | None) -> Prepared:
+        """The float model, compared with the original on a real sample if there is one."""
         made_up = made_up_feeds(self.specs, 1, seed=self.config.seed)
-        compared = made_up if sample is None else [sample]
-        self._note(prepare(self.model, compared))
-        opset = make_plan(self.model, self.target, self.config).opset
-        if opset > self.model.opset:
-            self._note(upgrade(self.model, opset, compared))
-        self.plain = self.model
-        decided = decide(self.plain, self.target, self.config)
-        self.model, self.plan = decided.model, decided.plan
-        if not self.plan.integer_nodes:
-            self.warnings.append("nothing can run in integers: the result is the prepared model")
+        samples = made_up if sample is None else [sample]
+        return make_ready(self.original, self.target, self.config, samples)
 
-    def _note(self, outcome: RunResult) -> None:
-        self.reports.extend(outcome.reports)
-        if outcome.parity is not None:
-            self.parity = max(self.parity or 0.0, outcome.parity)
-
-    def calibrate(self, feeds: Peeked) -> None:
-        """Observe the plan's activations and choose their ranges."""
-        method = self.config.calibration.method
-        histogram = isinstance(method, Auto) or needs_histogram(method)
-        held_apart = self.config.evaluate.data is None and not self.config.calibration.random
-        division = Division(feeds, held_apart)
+    def search(
+        self, prepared: Prepared, samples: Peeked, feeds: Feeds | list[Feed], *, verify: bool
+    ) -> QuantizeResult:
+        """Calibrate, find the best recipe, carry it out and prove the result."""
+        config = self.config
+        held_apart = config.evaluate.data is None and not config.calibration.random
+        division = Division(samples, held_apart)
         with self.stages.stage("calibrate"):
-            statistics = observe(
-                self.model,
-                list(self.plan.activations),
-                division,
-                histogram=histogram,
-                progress=partial(self.progress, "calibrate"),
-            )
-            self.held, self.probes = division.held, division.probes
-            gaps = self._plan_around_gaps(statistics)
-        with self.stages.stage("choose ranges"):
-            self.choice = self._choose(Decided(self.model, self.plan), statistics)
-            self._weigh_activations(statistics, gaps)
-        # Whoever uses the ranges again must come to the same plan.
-        ranges = replace(self.choice.ranges, unobserved=tuple(gaps))
-        self.choice = replace(self.choice, ranges=ranges)
-        self.warnings.extend(self.feeds.notes if self.feeds else ())
+            statistics = self._observe(prepared.model, division)
+        described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
+        bench = Workbench(prepared.model, self.target, config, statistics, described)
+        with self.stages.stage("choose a recipe"):
+            judge_probes = Judge(prepared.model, division.probes)
+            found = search(bench, judge_probes, first_recipe(config), questions_for(bench))
+        with self.stages.stage("quantize"):
+            quantization = bench.carry_out(found.recipe)
+            model = quantization.build()
+        gaps = bench.gaps(found.recipe)
+        warnings = [f"'{name}' stays float: {why}" for name, why in gaps.items()]
+        warnings += feeds.notes if isinstance(feeds, Feeds) else ()
+        proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
+        return self._result(prepared, quantization, model, proof, found.trials, warnings)
 
-    def _choose(self, decided: Decided, statistics: Statistics) -> Choice:
-        return choose_ranges(
-            decided.model,
-            decided.plan,
-            statistics,
-            self.config.calibration.method,
-            self.config.weights.search,
-            self.probes,
-            self.feeds.description if self.feeds else "made-up inputs",
+    def _observe(self, model: Model, division: Division) -> Statistics:
+        method = self.config.calibration.method
+        observed, tensors = tensors_to_observe(model, self.target, self.config)
+        return observe(
+            observed,
+            list(tensors),
+            division,
+            histogram=isinstance(method, Auto) or needs_histogram(method),
+            progress=partial(self.progress, "calibrate"),
         )
 
-    def _weigh_activations(self, statistics: Statistics, gaps: Mapping[str, str]) -> None:
-        """Leave HardSwish and its like float if integers cost too much accuracy there."""
-        spelled = self.choice.sqnr
-        if self.model is self.plain or spelled is None or spelled >= _GOOD_ENOUGH:
-            return
-        plan = make_plan(self.plain, self.target, self.config, unavailable=gaps)
-        if not plan.activations.keys() <= statistics.tensors.keys():
-            return
-        other = self._choose(Decided(self.plain, plan), statistics)
-        if other.sqnr is None or other.sqnr < spelled + _WORTH_IT:
-            return
-        trials = (
-            *(replace(trial, activations="integer") for trial in self.choice.trials),
-            *(replace(trial, activations="float") for trial in other.trials),
-        )
-        self.model, self.plan = self.plain, plan
-        self.choice = replace(other, trials=trials)
+    def reuse(
+        self, prepared: Prepared, ranges: Ranges, samples: Iterable[Feed], *, verify: bool
+    ) -> QuantizeResult:
+        """Take ranges of an earlier run, carry out what the configuration says, and prove it."""
+        division = Division((), hold_out=False)
+        division.probes = [own_copy(feed) for feed in islice(samples, _JUDGING)]
+        with self.stages.stage("quantize"):
+            quantization = _with_ranges(prepared.model, self.target, self.config, ranges)
+            model = quantization.build()
+        proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
+        return self._result(prepared, quantization, model, proof, (), ())
 
-    def _plan_around_gaps(self, statistics: Statistics) -> Mapping[str, str]:
-        """Plan again without the tensors whose range calibration could not tell; returns those."""
-        gaps: dict[str, str] = {}
-        while True:
-            found = _gaps(self.plan, statistics)
-            if not found:
-                return gaps
-            if found.keys() <= gaps.keys():
-                raise InvariantError(
-                    "the plan quantizes tensors that must stay float",
-                    where=", ".join(found),
-                    remedy="please report this with the model",
-                )
-            gaps.update(found)
-            self.warnings.extend(f"'{name}' stays float: {why}" for name, why in found.items())
-            self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
-
-    def reuse(self, ranges: Ranges, feeds: Iterable[Feed]) -> None:
-        """Take ranges of an earlier run, after checking that they belong to this model."""
-        self.probes = [own_copy(feed) for feed in islice(feeds, _JUDGING)]
-        gaps = dict.fromkeys(ranges.unobserved, "calibration could not tell its range")
-        if gaps:
-            self.plan = make_plan(self.model, self.target, self.config, unavailable=gaps)
-        if ranges.model != self.plan.model:
-            # They may be of a run that left HardSwish and its like float.
-            plan = make_plan(self.plain, self.target, self.config, unavailable=gaps)
-            if ranges.model == plan.model:
-                self.model, self.plan = self.plain, plan
-        check_belongs(ranges, self.plan.model, list(self.plan.activations))
-        search = self.config.weights.search == "mse"
-        self.choice = Choice(ranges, search, (Trial("reused ranges", "", None),))
-
-    def insert(self) -> None:
-        """Carry the plan out."""
-        self.quantized = insert(
-            self.model, self.plan, self.choice.ranges, search_weights=self.choice.search_weights
+    def _prove(self, model: Model, plan: Plan, division: Division) -> Proof:
+        samples = judging_samples(self.config, self.specs, division)
+        return prove(
+            self.original,
+            model,
+            plan,
+            samples,
+            self.config,
+            self.target,
+            self.stages,
+            self.progress,
         )
 
-    def verify(self) -> None:
-        """Check the result, and measure it against the input model."""
-        with self.stages.stage("verify"):
-            objection = check_valid(self.quantized, self.original)
-            self.warnings.extend([objection] if objection else [])
-            run_quantized = runner(open_result(self.quantized, self.target))
-            if self.target.measurable:
-                self.placement = read_placement(self.quantized, self.plan)
-            run_original = runner(open_session(self.original))
-            feeds = Counted(self._judging_feeds(), "verify", self.progress)
-            self._compare(run_original, run_quantized, feeds)
-        with self.stages.stage("measure speed"):
-            sample = next(iter(self._judging_feeds()))
-            if self.target.measurable:
-                self.latency = time_both(self.original, self.quantized, sample, self.config.threads)
-
-    def _judging_feeds(self) -> Iterable[Feed]:
-        """Samples that did not calibrate, if there are any."""
-        settings = self.config.evaluate
-        if settings.data is not None:
-            self.judged_on = f"evaluation data ({settings.data})"
-            preprocessing = settings.preprocessing or self.config.calibration.preprocessing
-            return open_feeds(
-                settings.data, self.specs, preprocessing=preprocessing, samples=settings.samples
-            )
-        if self.held:
-            self.judged_on = f"{len(self.held)} samples held out from calibration"
-            return self.held
-        if self.probes:
-            self.judged_on = f"{len(self.probes)} samples that also calibrated"
-            return self.probes
-        self.judged_on = "one made-up input"
-        return made_up_feeds(self.specs, 1, seed=self.config.seed + 1)
-
-    def _compare(self, run_original: Run, run_quantized: Run, feeds: Iterable[Feed]) -> None:
-        labels = self.config.evaluate.labels
-        if labels is None:
-            self.fidelity = compare_outputs(run_original, run_quantized, feeds)
-            return
-        settings = self.config.evaluate
-        values = load_labels(labels, data=Path(settings.data or ""))[: settings.samples]
-        metric = parse_metric(settings.metric)
-        self.fidelity = compare_outputs(run_original, run_quantized, feeds)
-        before, after = (
-            measure_accuracy(run, feeds, values, metric, output=settings.output)
-            for run in (run_original, run_quantized)
-        )
-        self.accuracy = (before, after)
-
-    def result(self) -> QuantizeResult:
-        """Everything as one value."""
-        proto = self.quantized.to_proto()
+    def _result(
+        self,
+        prepared: Prepared,
+        quantization: Quantization,
+        model: Model,
+        proof: Proof,
+        trials: Iterable[Trial],
+        warnings: Iterable[str],
+    ) -> QuantizeResult:
+        proto = model.to_proto()
         cost = count_macs(proto)
-        speedup = self.latency.speedups[1] if self.latency else None
+        speedup = proof.latency.speedups[1] if proof.latency else None
         return QuantizeResult(
-            model=self.quantized,
-            plan=self.plan,
-            ranges=self.choice.ranges,
-            trials=self.choice.trials,
-            reports=tuple(self.reports),
-            parity=self.parity,
-            placement=self.placement,
-            fidelity=self.fidelity,
-            judged_on=self.judged_on,
-            accuracy=self.accuracy,
-            latency=self.latency,
+            model=model,
+            plan=quantization.plan,
+            ranges=quantization.ranges,
+            recipe=quantization.recipe,
+            trials=tuple(trials),
+            reports=prepared.reports,
+            parity=prepared.parity,
+            placement=proof.placement,
+            fidelity=proof.fidelity,
+            judged_on=proof.judged_on,
+            accuracy=proof.accuracy,
+            latency=proof.latency,
             sizes=Sizes(
                 input=stored_size(self.original),
-                output=stored_size(self.quantized),
+                output=stored_size(model),
                 by_dtype=bytes_by_dtype(proto),
             ),
             macs=(cost.macs, cost.integer_share),
-            verdict=judge(self.config.budget, self.accuracy, self.fidelity, speedup),
-            warnings=tuple(self.warnings),
+            verdict=judge(self.config.budget, proof.accuracy, proof.fidelity, speedup),
+            warnings=(*self._general_warnings(quantization), *warnings, *_objection(proof)),
             seconds=self.stages.seconds,
         )
 
+    def _general_warnings(self, quantization: Quantization) -> Iterable[str]:
+        wanted, flags = self.target.processor, processor_flags()
+        if wanted is not None and flags is not None and not flags & set(wanted.any_of):
+            yield (
+                f"this processor has none of {', '.join(wanted.any_of)}: integer sums may saturate "
+                f"here; for machines like this one use the target {wanted.otherwise}"
+            )
+        if self.config.calibration.random:
+            yield RANDOM_WARNING
+        if not quantization.plan.integer_nodes:
+            yield "nothing can run in integers: the result is the prepared model"
 
-def _gaps(plan: Plan, statistics: Statistics) -> dict[str, str]:
-    """Activations whose range cannot be told, with the reason."""
-    found: dict[str, str] = {}
-    for name in plan.activations:
-        seen = statistics.tensors.get(name)
-        if seen is None or not seen.samples:
-            found[name] = "calibration saw no value of it"
-        elif seen.non_finite:
-            found[name] = f"calibration saw {seen.non_finite} NaN or infinite values in it"
-        elif seen.huge:
-            found[name] = f"it holds values near the largest float ({seen.huge} of them)"
-    return found
+
+def first_recipe(config: Config) -> Recipe:
+    """What the configuration decides; the first answer where it leaves a question open."""
+    method = config.calibration.method
+    return Recipe(
+        method=method.candidates[0] if isinstance(method, Auto) else method,
+        weight_search=config.weights.search == "mse",
+    )
+
+
+def _with_ranges(model: Model, target: Target, config: Config, ranges: Ranges) -> Quantization:
+    """The quantization that ranges of an earlier run were found for.
+
+    Raises:
+        DataError: if they belong to another model.
+    """
+    gaps = dict.fromkeys(ranges.unobserved, "calibration could not tell its range")
+    decided = decide(model, target, config, unavailable=gaps)
+    if ranges.model != decided.plan.model:
+        # They may be of a run that left HardSwish and its like float.
+        other = decide(model, target, config, unavailable=gaps, integer_activations=False)
+        decided = other if ranges.model == other.plan.model else decided
+    check_belongs(ranges, decided.plan.model, list(decided.plan.activations))
+    recipe = first_recipe(config)
+    return Quantization.made(recipe, decided, ranges)
+
+
+def _objection(proof: Proof) -> Iterable[str]:
+    return [proof.objection] if proof.objection else []

@@ -12,7 +12,8 @@ from onnxq.graph import Model
 from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger
 from onnxq.passes import PassReport
 from onnxq.plan import Float, Plan
-from onnxq.workflow.choosing import Trial
+from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import Verdict
 from onnxq.workflow.verifying import Placement
 
@@ -36,7 +37,8 @@ class QuantizeResult:
         model: The quantized model; save it with `onnxq.save`.
         plan: What was decided for every node and tensor.
         ranges: The ranges of the activations; they can be saved and used again.
-        trials: The methods that were tried for them.
+        recipe: How it was quantized, where there was a choice.
+        trials: What was tried to find the recipe.
         reports: What every pass did and refused.
         parity: Largest relative error of the exact passes, None if it could not be measured.
         placement: What runs in integers on the engine; None if it is not this machine's.
@@ -54,6 +56,7 @@ class QuantizeResult:
     model: Model = field(repr=False)
     plan: Plan = field(repr=False)
     ranges: Ranges = field(repr=False)
+    recipe: Recipe = field(repr=False)
     trials: tuple[Trial, ...]
     reports: tuple[PassReport, ...] = field(repr=False)
     parity: float | None
@@ -92,6 +95,7 @@ class QuantizeResult:
             "macs": {"total": self.macs[0], "integer_share": self.macs[1]},
             "placement": self._placement(),
             "kept_float": dict(Counter(self._float_reasons()).most_common()),
+            "recipe": dict(self.recipe.facts),
             "trials": [asdict(t) for t in self.trials],
             "parity_of_exact_passes": self.parity,
             "passes": [asdict(r) for r in self.reports],

@@ -10,6 +10,7 @@ from onnxq.engine import Feed
 _EVERY = 5
 _HELD_SAMPLES, _HELD_BYTES = 32, 128 * 2**20
 _PROBE_SAMPLES, _PROBE_BYTES = 8, 32 * 2**20
+_LEARNING_SAMPLES, _LEARNING_BYTES = 32, 128 * 2**20
 
 
 class Peeked:
@@ -41,14 +42,19 @@ class Division:
         feeds: All samples.
         hold_out: Whether every fifth sample is kept back, to judge the result on. A stream of
             fewer than five has none.
+        learn: Whether samples are kept for corrections to learn from.
         held: Those kept back, at most 32 and 128 MB.
         probes: The first few that calibrate, at most 8 and 32 MB: methods are tried on them.
+        learning: Those after the probes, at most 32 and 128 MB: corrections learn from them,
+            so that the probes can tell whether they learnt anything true.
     """
 
     feeds: Iterable[Feed]
     hold_out: bool
+    learn: bool = False
     held: list[Feed] = field(default_factory=list)
     probes: list[Feed] = field(default_factory=list)
+    learning: list[Feed] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Feed]:
         for index, feed in enumerate(self.feeds):
@@ -61,6 +67,8 @@ class Division:
                 continue
             if _fits(self.probes, feed, _PROBE_SAMPLES, _PROBE_BYTES):
                 self.probes.append(own_copy(feed))
+            elif self.learn and _fits(self.learning, feed, _LEARNING_SAMPLES, _LEARNING_BYTES):
+                self.learning.append(own_copy(feed))
             yield feed
 
     def __len__(self) -> int:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxq.config import Budget
-from onnxq.measure import Accuracy, Fidelity, Speedup
-from onnxq.workflow.choosing import mean_sqnr
+from onnxq.measure import Accuracy, Fidelity, Speedup, mean_sqnr
 
 NOISE_LIMIT = 10.0
 """SQNR in dB below which an unlabelled result is not called a success."""

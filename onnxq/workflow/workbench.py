@@ -1,0 +1,155 @@
+"""From a recipe to a quantization; what recipes have in common is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onnxq.calibration import Ranges, Statistics
+from onnxq.config import Config
+from onnxq.errors import InvariantError
+from onnxq.graph import Model, copy_model
+from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes, nearest_codes
+from onnxq.plan import Activation, Plan, Use
+from onnxq.quant import Codes, QParams
+from onnxq.targets import Target
+from onnxq.workflow.choosing import parameters_of, ranges_of
+from onnxq.workflow.deciding import Decided, decide
+from onnxq.workflow.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A recipe carried out, up to the insertion of Q/DQ.
+
+    Attributes:
+        recipe: The recipe.
+        decided: The plan, and the float model it is for.
+        ranges: Of every activation in the plan.
+        parameters: Scales and zero points made of them.
+        weights: The integers of every weight and table.
+    """
+
+    recipe: Recipe
+    decided: Decided
+    ranges: Ranges
+    parameters: Mapping[str, QParams]
+    weights: Mapping[Use, Codes]
+
+    @classmethod
+    def made(cls, recipe: Recipe, decided: Decided, ranges: Ranges) -> Quantization:
+        """The quantization of a plan with its ranges."""
+        parameters = parameters_of(decided.plan, ranges)
+        weights = nearest_codes(
+            decided.model, decided.plan, parameters, search=recipe.weight_search
+        )
+        return cls(recipe, decided, ranges, parameters, weights)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        return self.decided.plan
+
+    def build(self) -> Model:
+        """The quantized model, a new one."""
+        model = copy_model(self.decided.model)
+        insertion = InsertQDQ(self.plan, self.parameters, self.weights)
+        apply_passes(model, [insertion, DeduplicateConstants()])
+        return model
+
+
+@dataclass
+class Workbench:
+    """What is known of a model before anything is chosen.
+
+    Attributes:
+        model: The float model, after the exact passes and on the operator set it needs.
+        target: The engine.
+        config: The user's wishes.
+        statistics: What calibration saw of the tensors that some recipe may quantize.
+        feeds: Where the samples came from.
+    """
+
+    model: Model
+    target: Target
+    config: Config
+    statistics: Statistics
+    feeds: str
+
+    def __post_init__(self) -> None:
+        self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
+        self._ranges: dict[tuple[object, ...], Ranges] = {}
+
+    def decide(self, recipe: Recipe) -> Decided:
+        """The plan of a recipe."""
+        return self._decide(recipe)[0]
+
+    def gaps(self, recipe: Recipe) -> Mapping[str, str]:
+        """Tensors that stay float since calibration could not tell their range, and why."""
+        return self._decide(recipe)[1]
+
+    def carry_out(self, recipe: Recipe) -> Quantization:
+        """Everything a recipe says, but for the insertion of Q/DQ."""
+        decided, gaps = self._decide(recipe)
+        # Whoever uses the ranges again must come to the same plan.
+        ranges = replace(self._ranges_of(decided.plan, recipe), unobserved=tuple(gaps))
+        return Quantization.made(recipe, decided, ranges)
+
+    def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
+        key = (recipe.integer_activations, tuple(sorted(recipe.returned.items())))
+        if key not in self._decided:
+            self._decided[key] = self._decide_around_gaps(recipe)
+        return self._decided[key]
+
+    def _decide_around_gaps(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
+        """Leaving one tensor float may make others necessary, so plans are made until it fits."""
+        gaps: dict[str, str] = {}
+        while True:
+            decided = decide(
+                self.model,
+                self.target,
+                self.config,
+                returned=recipe.returned,
+                unavailable=gaps,
+                integer_activations=recipe.integer_activations,
+            )
+            found = _gaps(decided.plan, self.statistics)
+            if not found:
+                return decided, gaps
+            if found.keys() <= gaps.keys():
+                raise InvariantError(
+                    "the plan quantizes tensors that must stay float",
+                    where=", ".join(found),
+                    remedy="please report this with the model",
+                )
+            gaps.update(found)
+
+    def _ranges_of(self, plan: Plan, recipe: Recipe) -> Ranges:
+        key = (plan.model, recipe.method, tuple(plan.activations.items()))
+        if key not in self._ranges:
+            self._ranges[key] = ranges_of(plan, self.statistics, recipe.method, self.feeds)
+        return self._ranges[key]
+
+
+def tensors_to_observe(
+    model: Model, target: Target, config: Config
+) -> tuple[Model, dict[str, Activation]]:
+    """The model to run in calibration, and the activations that recipes may quantize."""
+    spelled = decide(model, target, config)
+    if spelled.model is model:
+        return model, dict(spelled.plan.activations)
+    plain = decide(model, target, config, integer_activations=False)
+    return spelled.model, {**plain.plan.activations, **spelled.plan.activations}
+
+
+def _gaps(plan: Plan, statistics: Statistics) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in plan.activations:
+        seen = statistics.tensors.get(name)
+        if seen is None or not seen.samples:
+            found[name] = "calibration saw no value of it"
+        elif seen.non_finite:
+            found[name] = f"calibration saw {seen.non_finite} NaN or infinite values in it"
+        elif seen.huge:
+            found[name] = f"it holds values near the largest float ({seen.huge} of them)"
+    return found
