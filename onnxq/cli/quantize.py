@@ -36,6 +36,8 @@ class _Request:
     random: bool
     ranges: Path | None
     save_ranges: Path | None
+    save_config: Path | None
+    effort: str | None
     strict: bool
     external_data: bool
     as_json: bool
@@ -73,6 +75,7 @@ class _Request:
             "calibration.random": None if self.calibration is None else False,
             "calibration.method": self.method,
             "calibration.samples": self.samples,
+            "effort": self.effort,
         }
         return read_settings(self.config, values, random=self.random)
 
@@ -83,6 +86,7 @@ class _Request:
         "onnxq quantize model.onnx --calibration samples.npz",
         "onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.json",
         "onnxq quantize model.onnx --calibration my_data:samples --method percentile",
+        "onnxq quantize model.onnx --calibration samples.npz --effort thorough",
         "onnxq quantize model.onnx --random     (a look at size and speed)",
     ),
 )
@@ -119,6 +123,18 @@ class _Request:
     "--ranges", type=FILE, metavar="FILE", help="Use the ranges of an earlier run on this model."
 )
 @click.option("--save-ranges", type=FILE, metavar="FILE", help="Write the ranges as JSON.")
+@click.option(
+    "--save-config",
+    type=FILE,
+    metavar="FILE",
+    help="Write the configuration (YAML) that makes the same file again without any search.",
+)
+@click.option(
+    "-e",
+    "--effort",
+    type=click.Choice(["none", "quick", "standard", "thorough"]),
+    help="How much is tried for what the configuration leaves open (default standard).",
+)
 @click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
 @click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
 @json_option
@@ -159,6 +175,7 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
             "--output (its weights)": Path(f"{request.destination}.data"),
             "--report": request.report,
             "--save-ranges": request.save_ranges,
+            "--save-config": request.save_config,
         },
     )
 
@@ -179,14 +196,19 @@ def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> Quanti
 
 def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
     """Write what was asked for; under --strict no model that misses its budget."""
+    from onnxq.config import config_text
     from onnxq.graph import save
-    from onnxq.report import save_json
+    from onnxq.report import save_json, save_text
 
     if result.success or not request.strict:
         external = True if request.external_data else None
         screen.written.append(save(result.model, request.destination, external_data=external))
     if request.save_ranges is not None:
         screen.written.append(result.ranges.save(request.save_ranges))
+    if request.save_config is not None:
+        comment = f"Makes {request.destination.name} of {request.model.name} again."
+        text = config_text(result.config, request.save_config.parent, comment)
+        screen.written.append(save_text(text, request.save_config))
     if request.report is not None:
         files = {**_files(screen, request), "report": str(request.report)}
         screen.written.append(save_json({"files": files, **result.to_dict()}, request.report))
@@ -196,6 +218,7 @@ def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
     places = {
         "output": request.destination,
         "ranges": request.save_ranges,
+        "config": request.save_config,
         "report": request.report,
     }
     written = {name: str(path) if path in screen.written else None for name, path in places.items()}

@@ -29,9 +29,10 @@ from onnxq.config.methods import (
     Percentile,
     RangeMethod,
 )
-from onnxq.config.schema import Budget, Config
+from onnxq.config.schema import Budget, Config, Effort
 from onnxq.config.selectors import Glob, Name, OpType, Regex, Selector
 from onnxq.config.template import template
+from onnxq.config.writing import config_text
 
 __all__ = [
     "ActivationFormat",
@@ -40,6 +41,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Config",
+    "Effort",
     "Entropy",
     "Evaluate",
     "Glob",
@@ -60,6 +62,7 @@ __all__ = [
     "Selector",
     "Setting",
     "WeightFormat",
+    "config_text",
     "effective",
     "import_function",
     "json_schema",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _LABEL_FILES = (".npy", ".npz", ".txt", ".csv")
@@ -28,3 +29,13 @@ def target_inside(directory: Path, value: str) -> str:
     """As for data, if it is a file; else it is the name of a bundled target."""
     is_file = Path(value).suffix == ".toml"
     return data_inside(directory, value) if is_file else value
+
+
+def seen_from(directory: Path, value: str) -> str:
+    """How to write the path of an existing file in a configuration that lies in a directory.
+
+    Whatever names no file stays: a function, the key of an array, the name of a target.
+    """
+    if is_function(value) or not Path(value).exists():
+        return value
+    return os.path.relpath(value, directory)

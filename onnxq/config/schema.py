@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ from onnxq.config.formats import ActivationFormat, LayerRule, Override, WeightFo
 from onnxq.config.inputs import Calibration, Evaluate
 from onnxq.config.paths import data_inside, labels_inside, target_inside
 from onnxq.config.selectors import Selector
+
+Effort: TypeAlias = Literal["none", "quick", "standard", "thorough"]
 
 BlockType = TypeVar("BlockType", bound=Block)
 
@@ -65,6 +67,10 @@ class Config(Block):
     """How activations are stored. What is null, the target decides."""
     bias: Literal["int32", "float"] | None = None
     """How biases are stored; the target decides by default."""
+    effort: Effort = "standard"
+    """How much is tried for what this configuration leaves open: `none` takes the first choice
+    everywhere, `quick` tries ways of finding scales, `standard` also corrections and which layers
+    should stay float, for accuracy and for speed, `thorough` also what takes minutes."""
     calibration: Calibration = Calibration()
     """The inputs that show which values the activations take."""
     evaluate: Evaluate = Evaluate()

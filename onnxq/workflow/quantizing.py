@@ -19,11 +19,14 @@ from onnxq.workflow.judging import Judge
 from onnxq.workflow.preparing import Prepared, make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
 from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
+from onnxq.workflow.racing import Stopwatch
 from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
-from onnxq.workflow.searching import questions_for, search
+from onnxq.workflow.searching import Search, questions_for, search
 from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.speeding import SpeedControl
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.workbench import Quantization, Workbench, tensors_to_observe
@@ -116,14 +119,27 @@ class _Job:
         with self.stages.stage("choose a recipe"):
             judge_probes = Judge(prepared.model, division.probes)
             found = search(bench, judge_probes, first_recipe(config), questions_for(bench))
+        slow = self._speed_up(found) if self.target.measurable and division.probes else ""
         with self.stages.stage("quantize"):
             quantization = bench.carry_out(found.recipe)
             model = quantization.build()
         gaps = bench.gaps(found.recipe)
-        warnings = [f"'{name}' stays float: {why}" for name, why in gaps.items()]
+        warnings = [] if not slow else [slow]
+        warnings += [f"'{name}' stays float: {why}" for name, why in gaps.items()]
         warnings += feeds.notes if isinstance(feeds, Feeds) else ()
         proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
         return self._result(prepared, quantization, model, proof, found.trials, warnings)
+
+    def _speed_up(self, found: Search) -> str:
+        """Leave float what is slower in integers; what the user should know of it."""
+        if self.config.effort in ("none", "quick"):
+            return ""
+        if not found.bench.decide(found.recipe).plan.integer_nodes:
+            return ""
+        with self.stages.stage("try speed"):
+            timer = Stopwatch(found.judge.probes[0], self.config.threads)
+            wanted = self.config.budget.min_speedup
+            return SpeedControl(found, self.original, timer, wanted).run()
 
     def _observe(self, model: Model, division: Division) -> Statistics:
         method = self.config.calibration.method
@@ -170,6 +186,7 @@ class _Job:
         trials: Iterable[Trial],
         warnings: Iterable[str],
     ) -> QuantizeResult:
+        operators = {node.op for node in prepared.model.nodes}
         proto = model.to_proto()
         cost = count_macs(proto)
         speedup = proof.latency.speedups[1] if proof.latency else None
@@ -178,6 +195,7 @@ class _Job:
             plan=quantization.plan,
             ranges=quantization.ranges,
             recipe=quantization.recipe,
+            config=reproducing(self.config, quantization.recipe, operators),
             trials=tuple(trials),
             reports=prepared.reports,
             parity=prepared.parity,

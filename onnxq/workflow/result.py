@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from onnxq.calibration import Ranges
+from onnxq.config import Config
 from onnxq.graph import Model
 from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger
 from onnxq.passes import PassReport
@@ -38,6 +39,7 @@ class QuantizeResult:
         plan: What was decided for every node and tensor.
         ranges: The ranges of the activations; they can be saved and used again.
         recipe: How it was quantized, where there was a choice.
+        config: The configuration that leads to this recipe without a search.
         trials: What was tried to find the recipe.
         reports: What every pass did and refused.
         parity: Largest relative error of the exact passes, None if it could not be measured.
@@ -57,6 +59,7 @@ class QuantizeResult:
     plan: Plan = field(repr=False)
     ranges: Ranges = field(repr=False)
     recipe: Recipe = field(repr=False)
+    config: Config = field(repr=False)
     trials: tuple[Trial, ...]
     reports: tuple[PassReport, ...] = field(repr=False)
     parity: float | None

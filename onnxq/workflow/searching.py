@@ -118,8 +118,8 @@ FLOAT_ACTIVATIONS = Question("activations", float_activations, gain=_WORTH_IT)
 
 def questions_for(bench: Workbench) -> list[Question]:
     """What is worth asking about a model."""
-    if not bench.decide(Recipe()).plan.integer_nodes:
-        return []  # All recipes would give the same model.
+    if bench.config.effort == "none" or not bench.decide(Recipe()).plan.integer_nodes:
+        return []  # In the latter case all recipes would give the same model.
     if not isinstance(bench.config.calibration.method, Auto):
         return []
     return [RANGES, WEIGHT_SCALES, FLOAT_ACTIVATIONS]
