@@ -88,7 +88,7 @@ def _try(
     work: Workspace, node: Node, rules: Sequence[Rule], missed: dict[Refused, None]
 ) -> Applied | None:
     """The first rule that applies at a node."""
-    if not node.standard or not work.is_alive(node):
+    if not rules or not node.standard or not work.is_alive(node):
         return None
     for rule in rules:
         event = rule.rewrite(work, node)

@@ -7,8 +7,8 @@ or two of them. Rules ask for the meaning.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from onnxq.graph import Node, Tensor
 from onnxq.rules.workspace import Workspace
@@ -16,8 +16,7 @@ from onnxq.rules.workspace import Workspace
 _DEPTH = 8
 
 
-@dataclass(frozen=True)
-class ScaledSum:
+class ScaledSum(NamedTuple):
     """A tensor read as factor · source + addend, with scalars.
 
     Attributes:
@@ -33,8 +32,7 @@ class ScaledSum:
     nodes: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """A tensor read as factor · f1 · f2 · …, with a scalar factor.
 
     Attributes:
@@ -48,8 +46,7 @@ class Product:
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """A tensor read as clip(source, low, high); a bound that is not there is infinite."""
 
     source: Tensor
@@ -156,7 +153,7 @@ def bounds(work: Workspace, tensor: Tensor, depth: int = 4) -> Bounds:
     low, high, nodes = -inf, inf, list[Node]()
     while len(nodes) < depth:
         node = work.producer(tensor, "Clip", "Relu", "Min", "Max")
-        step = None if node is None else _bound_step(work, node)
+        step = None if node is None else bound_step(work, node)
         if node is None or step is None:
             break
         source, inner_low, inner_high = step
@@ -167,7 +164,8 @@ def bounds(work: Workspace, tensor: Tensor, depth: int = 4) -> Bounds:
     return Bounds(tensor, low, high, tuple(nodes))
 
 
-def _bound_step(work: Workspace, node: Node) -> tuple[Tensor, float, float] | None:
+def bound_step(work: Workspace, node: Node) -> tuple[Tensor, float, float] | None:
+    """(x, low, high) of a Clip, Relu, Min or Max that computes clip(x, low, high)."""
     if node.op == "Relu":
         return node.inputs[0], 0.0, inf
     if node.op == "Clip":

@@ -48,6 +48,8 @@ class Workspace:
         # A body may return a tensor of the main graph, which counts as no reader.
         self._held.update(id(t) for n in model.nodes for b in bodies(n) for t in _returned(b))
         self._main = {id(node) for node in model.nodes}
+        # Those of ONNX itself among them, which alone rules look at.
+        self._ours = {id(node) for node in model.nodes if node.standard}
         self._removed: dict[int, Node] = {}
         self._added: list[Node] = []
         self._touched: dict[int, Node] = {}
@@ -113,10 +115,12 @@ class Workspace:
 
         Any ONNX operator will do where none is named.
         """
-        node = tensor.inputs[0] if tensor is not None and tensor.inputs else None
-        if node is None or not node.standard or id(node) not in self._main:
+        if tensor is None or not tensor.inputs:
             return None
-        return node if not operators or node.op in operators else None
+        node = tensor.inputs[0]
+        if operators and node.op not in operators:
+            return None
+        return node if id(node) in self._ours else None
 
     def only_reader(self, tensor: Tensor, *operators: str) -> Node | None:
         """The ONNX node that alone reads a tensor, once, if its operator is among those named.
@@ -126,9 +130,9 @@ class Workspace:
         if len(tensor.outputs) != 1 or self.is_held(tensor):
             return None
         node = tensor.outputs[0]
-        if not node.standard or id(node) not in self._main:
+        if operators and node.op not in operators:
             return None
-        return node if not operators or node.op in operators else None
+        return node if id(node) in self._ours else None
 
     def readers(self, tensor: Tensor) -> list[Node] | None:
         """All nodes that read a tensor, each once; None if others may see it.
@@ -138,7 +142,7 @@ class Workspace:
         if self.is_held(tensor):
             return None
         nodes = list({id(n): n for n in tensor.outputs}.values())
-        if any(not n.standard or id(n) not in self._main for n in nodes):
+        if any(id(n) not in self._ours for n in nodes):
             return None
         return nodes
 
@@ -178,6 +182,7 @@ class Workspace:
         node = Node(op, self.model.new_name(name), known, [output], given)
         self._types[output.name] = (dtype or (self.dtype(known[0]) if known else None), shape)
         self._main.add(id(node))
+        self._ours.add(id(node))
         self._added.append(node)
         self.touch(node)
         return output
@@ -284,6 +289,7 @@ class Workspace:
 
     def _remove(self, node: Node) -> None:
         self._main.discard(id(node))
+        self._ours.discard(id(node))
         self._removed[id(node)] = node
         self._touched.pop(id(node), None)
         for tensor in node.inputs:

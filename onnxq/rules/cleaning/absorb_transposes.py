@@ -4,6 +4,8 @@
 2. A reduction that drops the axes it reduces, and leaves the others in their order: it reduces
    the axes of the original, reduce(Transpose(x, p), axes) = reduce(x, [p[a] for a in axes]).
 
+Reductions that keep their axes, or leave the others in another order, are near misses.
+
 Definitions: ONNX Gemm; Reduce operators with keepdims 0.
 """
 
@@ -15,9 +17,10 @@ from typing import ClassVar
 import numpy as np
 
 from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.passes.dimensions import operand
 from onnxq.rules.cleaning.merge_transposes import order_of
+from onnxq.rules.reasons import rank_unknown
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -44,34 +47,43 @@ class AbsorbTransposes(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Read the original."""
+        near: Refused | None = None
         for index, turn in enumerate(("transA", "transB") if node.op == "Gemm" else ("",)):
             before = work.producer(node.inputs[index], "Transpose")
-            order = None if before is None else order_of(work, before)
-            if before is None or order is None or order == sorted(order):
+            if before is None:
                 continue
+            order = order_of(work, before)
+            if order is None:
+                near = Refused(node.name, rank_unknown(before.inputs[0]))
+            if order is None or order == sorted(order):
+                continue
+            reason = "" if turn else _reduce(work, node, order)
+            if reason:
+                return Refused(node.name, reason)
             if turn:
                 work.change(node, None, **{turn: 1 - int(node.attrs.get(turn, 0))})
-            elif not _reduce(work, node, order):
-                continue
             work.rewire(node, index, before.inputs[0])
             return Applied(node.name, f"took in {before.name}")
-        return None
+        return near
 
 
-def _reduce(work: Workspace, node: Node, order: list[int]) -> bool:
-    """Whether a reduction could be told the axes of the original."""
+def _reduce(work: Workspace, node: Node, order: list[int]) -> str:
+    """Tell a reduction the axes of the original; why that cannot be, or empty if it was done."""
     given = operand(work, node, 1, "axes")
-    if given is None or node.attrs.get("keepdims", 1):
-        return False
+    if given is None:
+        return "its axes are computed at run time"
+    if node.attrs.get("keepdims", 1):
+        return "keeps the axes that it reduces"
     if not given:
-        return not node.attrs.get("noop_with_empty_axes", 0)
+        idle = node.attrs.get("noop_with_empty_axes", 0)
+        return "reduces no axes" if idle else ""
     reduced = {a % len(order) for a in given}
     kept = [axis for index, axis in enumerate(order) if index not in reduced]
     if kept != sorted(kept):
-        return False
+        return f"leaves the axes in the order {kept}"
     axes = sorted(order[a] for a in reduced)
     if "axes" in node.attrs:
         work.change(node, axes=axes)
     else:
         work.rewire(node, 1, work.constant(f"{node.name}_axes", np.asarray(axes, np.int64)))
-    return True
+    return ""

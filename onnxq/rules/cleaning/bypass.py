@@ -7,6 +7,9 @@ from onnxq.passes import Applied, Event, Refused
 from onnxq.passes.dimensions import Dimensions
 from onnxq.rules.workspace import Workspace
 
+Idle = bool | str
+"""Whether a node hands on its first input as it is; a reason where it nearly does."""
+
 
 def bypass(work: Workspace, node: Node, source: Tensor, what: str) -> Event:
     """Let whoever reads a node's first result read `source` instead.

@@ -5,6 +5,9 @@
 1. The initial state of LSTM, GRU or RNN is 0 everywhere, however it is made: by Expand,
    ConstantOfShape, Concat, Unsqueeze and the like from a constant.
 
+States that callers give or that are computed otherwise are another thing; those made alike from
+another number, or from one that may be overridden at run time, are near misses.
+
 Definitions: ONNX LSTM, GRU, RNN: an initial_h or initial_c that is absent is 0.
 """
 
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnxq.graph import Constant, Node, Tensor, Variable, read
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import is_default, varies
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -48,9 +52,12 @@ class DropZeroStates(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Make the inputs absent."""
-        zero = [i for i in _STATES[node.op] if _is_zero(work, work.input(node, i))]
+        given = {i: work.input(node, i) for i in _STATES[node.op]}
+        found = {i: None if t is None else _unlike_zero(work, t) for i, t in given.items()}
+        zero = [i for i, reason in found.items() if reason == ""]
         if not zero:
-            return None
+            reason = next((r for r in found.values() if r), None)
+            return None if reason is None else Refused(node.name, reason)
         if zero[0] == 5 and all(i in zero or work.input(node, i) is None for i in (6, 7)):
             work.drop_inputs(node, 5)
         else:
@@ -59,24 +66,30 @@ class DropZeroStates(Rule):
         return Applied(node.name, f"{len(zero)} initial state(s) of zeros were left out")
 
 
-def _is_zero(work: Workspace, tensor: Tensor | None) -> bool:
-    """Whether a tensor is certainly 0 everywhere, seen through what spreads and joins it."""
-    pending = [] if tensor is None else [tensor]
-    seen: set[int] = set()
+def _unlike_zero(work: Workspace, tensor: Tensor) -> str | None:
+    """Why a tensor is not 0 everywhere, seen through what spreads and joins it.
+
+    Empty if it is; None where it comes from elsewhere than constants.
+    """
+    pending, seen = [tensor], set[int]()
     while pending and len(seen) < _MOST_NODES:
         current = pending.pop()
         value, node = work.value(current), work.producer(current)
-        if value is not None and value.dtype.kind in "fiu" and not value.any():
+        if is_default(current):
+            return varies(current)
+        if value is not None and value.dtype.kind in "fiu":
+            if value.any():
+                return f"'{current.name}' is not 0 everywhere"
             continue
         if value is not None or node is None:
-            return False
+            return None
         if node.op == "ConstantOfShape":
             given = node.attrs.get("value")
             if isinstance(given, Constant) and read(given).any():
-                return False
+                return f"'{current.name}' is not 0 everywhere"
         elif node.op not in _HANDING:
-            return False
+            return None
         elif id(current) not in seen:
             pending.extend(node.inputs if node.op == "Concat" else node.inputs[:1])
         seen.add(id(current))
-    return tensor is not None and not pending
+    return f"more than {_MOST_NODES} nodes make '{tensor.name}'" if pending else ""

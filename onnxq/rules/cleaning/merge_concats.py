@@ -5,6 +5,8 @@
 1. Both join along the same axis, and nobody else reads the inner one.
 2. Inputs that have no elements along that axis are left out, if others remain.
 
+A Concat inside a Concat along another axis, or of an axis that is not known, is a near miss.
+
 Definition: ONNX Concat.
 """
 
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnxq.graph import Node, Tensor
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import also_read, rank_unknown
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -31,17 +34,21 @@ class MergeConcats(Rule):
         parts: list[Tensor] = []
         inner: list[str] = []
         empty: list[str] = []
+        reasons: list[str] = []
         for tensor in node.inputs:
             joined = _opened(work, tensor, node, axis)
             if _is_empty(work, tensor, axis):
                 empty.append(f"'{tensor.name}'")
-            elif joined is not None:
+            elif isinstance(joined, Node):
                 inner.append(joined.name)
                 parts.extend(joined.inputs)
             else:
+                reasons += [joined] if joined else []
                 parts.append(tensor)
-        if not parts or not (inner or empty):
-            return None
+        if not parts:
+            return Refused(node.name, "all of its inputs are empty")
+        if not (inner or empty):
+            return Refused(node.name, reasons[0]) if reasons else None
         write_inputs(work, node, parts)
         done = [f"merged with {', '.join(inner)}"] if inner else []
         done += [f"left out {', '.join(empty)}, which is empty"] if empty else []
@@ -66,12 +73,20 @@ def write_inputs(work: Workspace, node: Node, inputs: list[Tensor]) -> None:
         work.drop_inputs(node, len(inputs))
 
 
-def _opened(work: Workspace, tensor: Tensor, node: Node, axis: int | None) -> Node | None:
-    """The Concat behind an input, if it may be taken apart."""
+def _opened(work: Workspace, tensor: Tensor, node: Node, axis: int | None) -> Node | str | None:
+    """The Concat behind an input; why it is not taken apart, or None where there is none."""
     inner = work.producer(tensor, "Concat")
-    if inner is None or axis is None or joined_axis(work, inner) != axis:
+    if inner is None:
         return None
-    return inner if work.only_reader(tensor) is node else None
+    along = joined_axis(work, inner)
+    if along is None or axis is None:
+        return rank_unknown(tensor)
+    if along != axis:
+        return f"'{inner.name}' joins along axis {along}, this one along {axis}"
+    if work.only_reader(tensor) is node:
+        return inner
+    twice = sum(t is tensor for t in node.inputs) > 1
+    return f"reads '{tensor.name}' more than once" if twice else also_read(tensor)
 
 
 def _is_empty(work: Workspace, tensor: Tensor, axis: int | None) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.rules.cleaning.bypass import bypass
+from onnxq.rules.reasons import also_read, rank_unknown
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -30,14 +31,14 @@ class MergeTransposes(Rule):
         if first is None:
             return None
         inner, outer = order_of(work, first), order_of(work, node)
-        if inner is None or outer is None:
-            return None
         source = first.inputs[0]
+        if inner is None or outer is None:
+            return Refused(node.name, rank_unknown(source))
         order = [inner[axis] for axis in outer]
         if order == sorted(order):
             return bypass(work, node, source, f"cancelled against {first.name}")
         if work.only_reader(node.inputs[0]) is None:
-            return None
+            return Refused(node.name, also_read(node.inputs[0]))
         work.rewire(node, 0, source)
         work.change(node, perm=order)
         return Applied(node.name, f"merged with {first.name} to the order {order}")

@@ -8,6 +8,8 @@
 5. Gather of all positions of an axis, in order.
 6. DepthToSpace and SpaceToDepth of blocks of 1.
 
+Near misses: pads of 0 that may be overridden at run time, and positions in another order.
+
 Definitions: ONNX operators. An end of 2**31 - 1 or more in a Slice means the last element.
 """
 
@@ -17,10 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from onnxq.graph import Node
-from onnxq.passes import Event
+from onnxq.graph import Constant, Node, read
+from onnxq.passes import Event, Refused
 from onnxq.passes.dimensions import ENDLESS, integers, operand, slice_bounds
-from onnxq.rules.cleaning.bypass import bypass, same_shape
+from onnxq.rules.cleaning.bypass import Idle, bypass, same_shape
+from onnxq.rules.reasons import is_default, varies
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -48,7 +51,10 @@ class RemoveIdleArrangements(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Let readers read the node's input."""
-        if not _IDLE.get(node.op, _keeps_shape)(work, node):
+        idle = _IDLE.get(node.op, _keeps_shape)(work, node)
+        if isinstance(idle, str):
+            return Refused(node.name, idle)
+        if not idle:
             return None
         return bypass(work, node, node.inputs[0], f"{node.op} that changes nothing was removed")
 
@@ -74,24 +80,30 @@ def _slice(work: Workspace, node: Node) -> bool:
     )
 
 
-def _pad(work: Workspace, node: Node) -> bool:
+def _pad(work: Workspace, node: Node) -> Idle:
+    given = work.input(node, 1)
+    if isinstance(given, Constant) and is_default(given) and not read(given).any():
+        return varies(given)
     pads = operand(work, node, 1, "pads")
     return bool(pads) and not any(pads or ())
 
 
-def _gather(work: Workspace, node: Node) -> bool:
+def _gather(work: Workspace, node: Node) -> Idle:
     shape, indices = work.shape(node.inputs[0]), integers(work, node.inputs[1])
     if not shape or indices is None or work.rank(node.inputs[1]) != 1:
         return False
-    length = shape[int(node.attrs.get("axis", 0))]
-    return length == len(indices) and [i % len(indices) for i in indices] == list(range(length))
+    axis, every = int(node.attrs.get("axis", 0)), list(range(len(indices)))
+    places = [index % len(indices) for index in indices]
+    if shape[axis] != len(indices) or sorted(places) != every:
+        return False
+    return places == every or f"takes all positions of axis {axis}, but not in order"
 
 
 def _blocks(_: Workspace, node: Node) -> bool:
     return bool(node.attrs.get("blocksize") == 1)
 
 
-_IDLE: Mapping[str, Callable[[Workspace, Node], bool]] = {
+_IDLE: Mapping[str, Callable[[Workspace, Node], Idle]] = {
     "DepthToSpace": _blocks,
     "Gather": _gather,
     "Pad": _pad,

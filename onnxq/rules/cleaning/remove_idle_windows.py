@@ -8,6 +8,9 @@
    nor with tf_crop_and_resize, which looks at a region.
 4. Clip without bounds, or with infinite ones.
 
+Near misses: a pool whose indices are read, a Resize by 1 that looks aside or blurs, and a Clip at
+the largest finite numbers, which infinities pass.
+
 Caveat: an infinite element passes a Clip without bounds now; the operator's defaults are the
 largest finite numbers. Definitions: ONNX operators.
 """
@@ -22,9 +25,9 @@ from typing import ClassVar
 import numpy as np
 
 from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.passes.dimensions import operand
-from onnxq.rules.cleaning.bypass import bypass, only_first_is_read
+from onnxq.rules.cleaning.bypass import Idle, bypass, only_first_is_read
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
 
@@ -54,7 +57,10 @@ class RemoveIdleWindows(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Let readers read the node's input, or turn the reduction into a Squeeze."""
-        if not _IDLE.get(node.op, _reduces_nothing)(work, node):
+        idle = _IDLE.get(node.op, _reduces_nothing)(work, node)
+        if isinstance(idle, str):
+            return Refused(node.name, idle)
+        if not idle:
             return None
         if not node.op.startswith("Reduce") or node.attrs.get("keepdims", 1):
             what = f"{node.op} that changes nothing was removed"
@@ -73,10 +79,11 @@ def _squeeze(work: Workspace, node: Node) -> Event | None:
     return Applied(node.name, what)
 
 
-def _pool(work: Workspace, node: Node) -> bool:
+def _pool(work: Workspace, node: Node) -> Idle:
     ones = (*node.attrs.get("kernel_shape", [0]), *node.attrs.get("strides", ()))
-    alone = only_first_is_read(work, node)
-    return alone and not any(node.attrs.get("pads", ())) and all(v == 1 for v in ones)
+    if any(node.attrs.get("pads", ())) or any(v != 1 for v in ones):
+        return False
+    return only_first_is_read(work, node) or "takes single elements, but its indices are read"
 
 
 def _global_pool(work: Workspace, node: Node) -> bool:
@@ -94,9 +101,16 @@ def _reduces_nothing(work: Workspace, node: Node) -> bool:
     return all(shape[a] == 1 for a in axes or range(len(shape)))
 
 
-def _resize(work: Workspace, node: Node) -> bool:
-    if node.attrs.get("coordinate_transformation_mode") in _ASIDE or node.attrs.get("antialias"):
+def _resize(work: Workspace, node: Node) -> Idle:
+    if not _keeps_sizes(work, node):
         return False
+    mode = node.attrs.get("coordinate_transformation_mode")
+    if mode in _ASIDE:
+        return f"keeps the sizes, but {mode} looks aside"
+    return "keeps the sizes, but with antialias" if node.attrs.get("antialias") else True
+
+
+def _keeps_sizes(work: Workspace, node: Node) -> bool:
     position = 2 if node.op == "Resize" and work.opset > 10 else 1
     scales = work.value(work.input(node, position))
     if scales is None and "scales" in node.attrs:
@@ -110,15 +124,20 @@ def _resize(work: Workspace, node: Node) -> bool:
     return all(size == shape[a] and size is not None for size, a in zip(sizes, axes, strict=True))
 
 
-def _clip(work: Workspace, node: Node) -> bool:
+def _clip(work: Workspace, node: Node) -> Idle:
+    largest = 0.0
     for index, attribute, absent in ((1, "min", -inf), (2, "max", inf)):
         tensor = work.input(node, index)
-        if absent != (node.attrs.get(attribute, absent) if tensor is None else work.scalar(tensor)):
+        bound = node.attrs.get(attribute, absent) if tensor is None else work.scalar(tensor)
+        if bound == absent:
+            continue
+        if bound is None or bound != np.copysign(np.finfo(np.float32).max, absent):
             return False
-    return True
+        largest = float(bound)
+    return True if not largest else f"clips at {largest:.4g}: infinities lie beyond"
 
 
-_IDLE: Mapping[str, Callable[[Workspace, Node], bool]] = {
+_IDLE: Mapping[str, Callable[[Workspace, Node], Idle]] = {
     "AveragePool": _pool,
     "Clip": _clip,
     "GlobalAveragePool": _global_pool,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.rules.cleaning.merge_transposes import order_of
 from onnxq.rules.cleaning.targets import become_reshape, target_of
 from onnxq.rules.rule import Rule
@@ -36,6 +36,6 @@ class ReshapeTransposes(Rule):
             return None
         target = target_of(shape, tuple(shape[axis] for axis in order))
         if isinstance(target, str):
-            return None
+            return Refused(node.name, target)
         become_reshape(work, node, node.inputs[0], target)
         return Applied(node.name, "moves only axes of length 1 and became Reshape")

@@ -17,6 +17,7 @@ from onnxq.graph import Node, Tensor
 from onnxq.rules.folding.affine import Affine, Array, normal_axes, of_rank, varying
 from onnxq.rules.folding.plan import Plan
 from onnxq.rules.folding.planner import ASKS_FOR_SHAPE, Planner
+from onnxq.rules.reasons import also_read
 from onnxq.rules.workspace import Workspace
 
 _MOST_READERS = 16
@@ -47,7 +48,7 @@ def give(planner: Planner, node: Node, _tensor: Tensor, affine: Affine) -> Plan:
     if pick is None:
         return f"'{node.name}' ({node.op}) picks from what the constants tell apart"
     if not _are_apart(planner.work, node, pick):
-        return f"'{node.inputs[0].name}' is also read elsewhere"
+        return also_read(node.inputs[0])
     rank = planner.work.rank(node.inputs[0])
     factor = _spread(affine.factor, pick, rank, 1.0)
     whole = affine.moved(factor, _spread(affine.addend, pick, rank, 0.0))

@@ -16,6 +16,7 @@ import numpy as np
 from onnxq.graph import Constant, Node, Tensor, bound_constant, read
 from onnxq.rules.folding.affine import Affine, Array, of_rank, onto, placed, varying
 from onnxq.rules.folding.storing import FLOATS
+from onnxq.rules.reasons import varies
 from onnxq.rules.workspace import Workspace
 
 STEPS = frozenset(["Mul", "Add", "Sub", "Div", "Neg", "BatchNormalization"])
@@ -144,7 +145,7 @@ def _batch_norm(work: Workspace, node: Node) -> Step | str:
     for tensor in node.inputs[1:5]:
         known = work.value(tensor)
         if known is None:
-            return f"'{tensor.name}' is computed or may be overridden at run time"
+            return varies(tensor)
         parameters.append(known.astype(np.float64))
     gain, bias, mean, variance = parameters
     rank = work.rank(node.inputs[0])

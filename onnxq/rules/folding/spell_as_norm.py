@@ -11,6 +11,9 @@ fast, with 16 such additions.
    is a convolution or a pool.
 2. The number of channels is a multiple of the block (16).
 3. There is no integer BatchNormalization: only models that stay float gain.
+
+Where the first condition holds and the second does not, or the constants are not per channel, the
+rule says so.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from onnxq.graph import Node, Tensor
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
 from onnxq.rules.folding.affine import Affine, Array, vector
 from onnxq.rules.folding.reading import Chain, Step, is_followed, read_chains, read_step
 from onnxq.rules.folding.storing import stored
@@ -45,15 +48,18 @@ class SpellAsNorm(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Replace the chain that ends in this node."""
-        if work.opset < _FIRST_OPSET:
-            return None
         last = read_step(work, node)
         if not isinstance(last, Step) or is_followed(work, last, widen=False):
             return None
         chain = next(read_chains(work, last, widen=False))
-        parameters = _parameters(work, chain)
-        if parameters is None or not _stands_in_blocks(work, chain):
+        if not _stands_in_blocks(work, chain):
             return None
+        parameters = _parameters(work, chain)
+        if isinstance(parameters, str):
+            return Refused(node.name, parameters)
+        if work.opset < _FIRST_OPSET:
+            reason = f"needs operator set {_FIRST_OPSET}, here {work.opset}"
+            return Refused(node.name, reason, needs_opset=_FIRST_OPSET)
         name = f"{node.name}_BatchNormalization"
         constants = [work.constant(f"{name}_{p}", v) for p, v in parameters.items()]
         result = work.add(
@@ -67,24 +73,29 @@ class SpellAsNorm(Rule):
         return Applied(node.name, "became BatchNormalization, which stays in blocks of channels")
 
 
-def _parameters(work: Workspace, chain: Chain) -> dict[str, Array] | None:
-    """The four parameters by name: [channels] float32 each."""
+def _parameters(work: Workspace, chain: Chain) -> dict[str, Array] | str:
+    """The four parameters by name, [channels] float32 each, or why there are none."""
     shape = work.shape(chain.source)
-    if chain.dtype != np.float32 or shape is None or len(shape) != 4:
-        return None
+    if chain.dtype != np.float32:
+        return f"the input is {chain.dtype}, not float32"
+    if shape is None or len(shape) != 4:
+        return f"the input has {'unknown' if shape is None else len(shape)} axes, not 4"
     channels = shape[1]
-    if not isinstance(channels, int) or channels % _BLOCK or not chain.affine.axes <= {1}:
-        return None
+    if not isinstance(channels, int) or channels % _BLOCK:
+        return f"{channels} channels: not a multiple of {_BLOCK}"
+    if not chain.affine.axes <= {1}:
+        return f"its constants vary along axes {sorted(chain.affine.axes)}"
     return _filled(chain.affine, channels)
 
 
-def _filled(affine: Affine, channels: int) -> dict[str, Array] | None:
+def _filled(affine: Affine, channels: int) -> dict[str, Array] | str:
     found = {"gain": vector(affine.factor, 1, channels), "bias": vector(affine.addend, 1, channels)}
     parameters: dict[str, Array] = {}
     for name, values in found.items():
-        value = "" if values is None else stored(values, np.dtype(np.float32))
+        missing = f"its constants are not for {channels} channels"
+        value = missing if values is None else stored(values, np.dtype(np.float32))
         if isinstance(value, str):
-            return None
+            return value
         parameters[name] = value
     plain = {"mean": np.zeros(channels, np.float32), "variance": np.ones(channels, np.float32)}
     return parameters | plain

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onnxq.graph import Constant, Node, Tensor, bound_constant, read
 from onnxq.rules.linear.window import Window, read_window
+from onnxq.rules.reasons import varies
 from onnxq.rules.workspace import Workspace
 
 Array = NDArray[Any]
@@ -85,13 +86,13 @@ def read_convolution(work: Workspace, node: Node) -> Convolution | str:
     """Read a Conv, or say what stands in the way."""
     weight = bound_constant(node.inputs[1])
     if weight is None:
-        return f"'{node.inputs[1].name}' is computed or may be overridden at run time"
+        return varies(node.inputs[1])
     if weight.stored.dtype not in FLOATS:
         return f"the weights are {weight.stored.dtype}"
     given = work.input(node, 2)
     bias = None if given is None else bound_constant(given)
     if given is not None and bias is None:
-        return f"'{given.name}' is computed or may be overridden at run time"
+        return varies(given)
     shape, groups = weight.stored.shape, int(node.attrs.get("group", 1))
     window = read_window(work, node, shape[2:])
     if isinstance(window, str):

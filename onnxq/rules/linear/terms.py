@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnxq.graph import Node, Tensor
 from onnxq.rules.workspace import Workspace
@@ -12,8 +12,7 @@ ADDERS = frozenset(["Add", "Sum"])
 _MOST_TERMS = 16
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One summand, and the node that adds it."""
 
     tensor: Tensor

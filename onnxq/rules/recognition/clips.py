@@ -29,6 +29,7 @@ from onnxq.rules.workspace import Workspace
 
 _DEPTH = 6
 _LIMITS_ARE_INPUTS = 11
+_LARGEST = float(np.finfo(np.float32).max)
 _OPERATORS = ("Clip", "Relu", "Min", "Max")
 
 
@@ -74,7 +75,7 @@ def _is_own(work: Workspace, read: Bounds) -> bool:
 
 def _limit(value: float) -> float:
     """A limit of Clip; the largest float32, which is its default in old operator sets, is none."""
-    if abs(value) < float(np.finfo(np.float32).max):
+    if abs(value) < _LARGEST:
         return value
     return inf if value > 0 else -inf
 

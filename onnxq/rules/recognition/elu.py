@@ -39,6 +39,8 @@ class FuseElu(Rule):
         if found is None:
             return None
         source, alpha = found
+        if alpha <= 0.0:
+            return Refused(node.name, f"alpha is {alpha:g}")
         dtype = work.dtype(source)
         if dtype != np.float32:
             return Refused(node.name, f"the input is {dtype}, not float32")
@@ -54,7 +56,7 @@ def _chosen(work: Workspace, node: Node) -> tuple[Tensor, float] | None:
         return None
     source, _, below = found
     height = _height(work, below, source)
-    return (source, height) if height is not None and height > 0.0 else None
+    return None if height is None else (source, height)
 
 
 def _sum(work: Workspace, node: Node) -> tuple[Tensor, float] | None:

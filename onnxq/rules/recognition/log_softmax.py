@@ -6,6 +6,8 @@ LogSoftmax(x) = log(Softmax(x)) = x - log(sum(exp x)) (ONNX LogSoftmax), met as
 2. x - ReduceLogSumExp(x) along the last axis;
 3. x - Log(ReduceSum(Exp(x))) along the last axis, where x may itself be y minus its maximum.
 
+Along other axes 2 and 3 are near misses, as is a Softmax that others read, too.
+
 Caveat: the logarithm of a probability too small for float32 was minus infinity; it is finite now.
 """
 
@@ -18,10 +20,14 @@ import numpy as np
 
 from onnxq.graph import Node, Tensor
 from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import also_read
 from onnxq.rules.recognition.reductions import reduced_along, what_is_reduced
 from onnxq.rules.recognition.softmax import is_last, shifted_source
 from onnxq.rules.rule import Rule
 from onnxq.rules.workspace import Workspace
+
+Read = tuple[Tensor, int | None] | str | None
+"""(x, axis), why it is not quite a LogSoftmax, or None where it is something else."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class FuseLogSoftmax(Rule):
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Replace the logarithm or the difference by LogSoftmax."""
         found = _of_softmax(work, node) if node.op == "Log" else _of_sum(work, node)
+        if isinstance(found, str):
+            return Refused(node.name, found)
         if found is None:
             return None
         source, axis = found
@@ -45,20 +53,24 @@ class FuseLogSoftmax(Rule):
         return Applied(node.name, "became LogSoftmax")
 
 
-def _of_softmax(work: Workspace, node: Node) -> tuple[Tensor, int | None] | None:
+def _of_softmax(work: Workspace, node: Node) -> Read:
     softmax = work.producer(node.inputs[0], "Softmax")
-    if softmax is None or work.only_reader(node.inputs[0]) is not node:
+    if softmax is None:
         return None
+    if work.only_reader(node.inputs[0]) is not node:
+        return also_read(node.inputs[0])
     return softmax.inputs[0], softmax.attrs.get("axis")
 
 
-def _of_sum(work: Workspace, node: Node) -> tuple[Tensor, int | None] | None:
+def _of_sum(work: Workspace, node: Node) -> Read:
     source, total = node.inputs
     axis = reduced_along(work, total, "ReduceLogSumExp", source)
     if axis is None:
         axis = _logarithm(work, total, source)
-    if axis is None or not is_last(work, source, axis):
+    if axis is None:
         return None
+    if not is_last(work, source, axis):
+        return f"axis {axis} is not known to be the last"
     return shifted_source(work, source, axis), axis
 
 

@@ -11,6 +11,9 @@ exponents 2 and 3, which it knows, 1.4 to 2 times (1.31).
    RMSNormalization by their Pow.
 2. Exponents that need more than five nodes stay.
 
+Other constant exponents, those of several elements and those that may be overridden at run time are
+near misses; exponents of 0 and 1 are left to others.
+
 Caveats: a few roundings instead of one; and roots of minus infinity are NaN, not infinity.
 """
 
@@ -20,8 +23,9 @@ from dataclasses import dataclass
 from math import floor
 from typing import ClassVar
 
-from onnxq.graph import Node, Tensor
-from onnxq.passes import Applied, Event
+from onnxq.graph import Constant, Node, Tensor
+from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import is_default, varies
 from onnxq.rules.rule import Rule
 from onnxq.rules.spelling import keeps_shape
 from onnxq.rules.workspace import Workspace
@@ -39,24 +43,51 @@ class ExpandPowers(Rule):
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Replace a Pow whose exponent is a constant multiple of 1/4."""
         base, exponent = node.inputs[0], work.scalar(node.inputs[1])
-        dtype = work.dtype(base)
-        if exponent is None or dtype is None or dtype.kind != "f":
+        if exponent in (0.0, 1.0):
             return None
-        if not keeps_shape(work, base, node.inputs[1]):
-            return None
-        if exponent == 2.0 and work.only_reader(node.outputs[0], "ReduceMean") is not None:
-            return None
-        whole, quarters = floor(abs(exponent)), round(4 * (abs(exponent) - floor(abs(exponent))))
-        if exponent in (0.0, 1.0) or whole + quarters / 4 != abs(exponent) or whole > _LARGEST:
-            return None
-        writer = _Writer(work, base, f"{node.name}_power")
-        if _count(whole, quarters) + (exponent < 0) > _MOST_NODES:
-            return None
+        reason = _obstacle(work, node, exponent)
+        if exponent is None or reason:
+            return Refused(node.name, reason) if reason else None
+        writer, (whole, quarters) = _Writer(work, base, f"{node.name}_power"), _parts(exponent)
         result = writer.power(whole, quarters)
         if exponent < 0:
             result = writer.node("Reciprocal", result)
         work.substitute(node.outputs[0], result)
         return Applied(node.name, f"became products and roots: the exponent is {exponent:g}")
+
+
+def _parts(exponent: float) -> tuple[int, int]:
+    """Whole and nearest quarters of an exponent without its sign."""
+    whole = floor(abs(exponent))
+    return whole, round(4 * (abs(exponent) - whole))
+
+
+def _obstacle(work: Workspace, node: Node, exponent: float | None) -> str:
+    """Why a Pow stays; empty if it need not, or if its exponent is no constant at all."""
+    base, given = node.inputs[:2]
+    if exponent is None:
+        return _not_one_number(work, given)
+    dtype = work.dtype(base)
+    if dtype is None or dtype.kind != "f":
+        return f"the base is {dtype}"
+    if not keeps_shape(work, base, given):
+        return f"the exponent of shape {list(work.shape(given) or ())} may broadcast x"
+    if exponent == 2.0 and work.only_reader(node.outputs[0], "ReduceMean") is not None:
+        return "goes into ReduceMean alone: the engine knows that square by its Pow"
+    if not abs(exponent) < _LARGEST + 1:
+        return f"the exponent {exponent:g} is beyond {_LARGEST}"
+    whole, quarters = _parts(exponent)
+    if whole + quarters / 4 != abs(exponent):
+        return f"the exponent {exponent:g} is no multiple of 1/4"
+    needed = _count(whole, quarters) + (exponent < 0)
+    return f"needs {needed} nodes for the exponent {exponent:g}" if needed > _MOST_NODES else ""
+
+
+def _not_one_number(work: Workspace, given: Tensor) -> str:
+    if is_default(given):
+        return varies(given)
+    several = isinstance(given, Constant) and given.size != 1
+    return f"the exponent has the shape {list(work.shape(given) or ())}" if several else ""
 
 
 def _count(whole: int, quarters: int) -> int:

@@ -56,6 +56,8 @@ def _match(
 ) -> tuple[Tensor, NDArray[np.float64]] | None:
     """(x, s) of above = Relu(x) and below = s · min(x, 0), where s is not a scalar."""
     read = product(work, below)
+    if len(read.factors) != len(("x", "s")):
+        return None
     constants = [work.value(t) for t in read.factors if work.value(t) is not None]
     others = [t for t in read.factors if work.value(t) is None]
     if len(others) != 1 or len(constants) != 1 or constants[0] is None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from onnxq.graph import Node, Tensor
-from onnxq.rules.spelling import affine_step, bounds, scalar_operand
+from onnxq.rules.spelling import affine_step, bound_step, scalar_operand
 from onnxq.rules.workspace import Workspace
 
 _DEPTH = 5
+
+_BENDING = ("Abs", "LeakyRelu", "Mul", "Div", "Neg", "Clip", "Relu", "Min", "Max")
 
 _COMPARISONS = {"Greater": True, "GreaterOrEqual": True, "Less": False, "LessOrEqual": False}
 """Whether they hold for large first operands."""
 
 
-@dataclass(frozen=True)
-class TwoSlopes:
+class TwoSlopes(NamedTuple):
     """A tensor read as positive · x where x > 0, and negative · x elsewhere.
 
     Attributes:
@@ -43,7 +44,7 @@ def readings(work: Workspace, tensor: Tensor) -> Iterator[TwoSlopes]:
     read = TwoSlopes(tensor)
     for _ in range(_DEPTH):
         yield read
-        node = work.producer(read.source)
+        node = work.producer(read.source, *_BENDING)
         step = None if node is None else _slopes(work, node)
         if node is None or step is None:
             return
@@ -78,7 +79,7 @@ def chosen_by_sign(work: Workspace, node: Node) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _slopes(work: Workspace, node: Node) -> tuple[Tensor, float, float] | None:
-    """(x, slope of x > 0, slope of x < 0) of a node of one input, or with scalars."""
+    """(x, slope of x > 0, slope of x < 0) of a bending node of one input, or with scalars."""
     if node.op == "Abs":
         return node.inputs[0], 1.0, -1.0
     if node.op == "LeakyRelu":
@@ -86,7 +87,8 @@ def _slopes(work: Workspace, node: Node) -> tuple[Tensor, float, float] | None:
     if node.op in ("Mul", "Div", "Neg"):
         step = affine_step(work, node)
         return None if step is None else (step[0], step[1], step[1])
-    clip = bounds(work, node.outputs[0], 1)
-    if clip.nodes and (clip.low, clip.high) in ((0.0, inf), (-inf, 0.0)):
-        return clip.source, float(clip.high > 0), float(clip.low < 0)
-    return None
+    clip = bound_step(work, node)
+    if clip is None or clip[1:] not in ((0.0, inf), (-inf, 0.0)):
+        return None
+    source, low, high = clip
+    return source, float(high > 0), float(low < 0)

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import also_read
 from onnxq.rules.rule import Rule
 from onnxq.rules.spelling import affine_step, close
-from onnxq.rules.structure.reductions import add_reduction, count, reduction
+from onnxq.rules.structure.reductions import add_reduction, count, obstacle, reduction
 from onnxq.rules.workspace import Workspace
 
 
@@ -32,15 +33,23 @@ class FuseMeanOfSum(Rule):
         """Replace the division, and the sum before it."""
         step = affine_step(work, node)
         total = None if step is None else work.producer(step[0], "ReduceSum")
-        if step is None or total is None or work.only_reader(step[0]) is not node:
+        if step is None or total is None:
             return None
         dtype = work.dtype(step[0])
+        if dtype is None or dtype.kind != "f":
+            return Refused(node.name, f"the sum is {dtype}")
         found = reduction(work, total)
-        if found is None or dtype is None or dtype.kind != "f":
-            return None
+        if found is None:
+            reason = obstacle(work, total)
+            return Refused(node.name, reason) if reason else None
         terms = count(work.shape(found.source), found.axes)
+        if terms is None:
+            reason = f"the number of elements along axes {list(found.axes)} is not known"
+            return Refused(node.name, reason)
         if not terms or not close(step[1] * terms, 1.0):
-            return None
+            return Refused(node.name, f"the sum of {terms} elements is multiplied by {step[1]:.6g}")
+        if work.only_reader(step[0]) is not node:
+            return Refused(node.name, also_read(step[0]))
         mean = add_reduction(
             work,
             "ReduceMean",

@@ -22,14 +22,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from onnxq.graph import Node
-from onnxq.passes import Applied, Event
+from onnxq.graph import Node, Tensor
+from onnxq.passes import Applied, Event, Refused
+from onnxq.rules.reasons import also_read
 from onnxq.rules.rule import Rule
 from onnxq.rules.structure.reductions import (
     Reduction,
     absolute,
     add_reduction,
     constant_axes,
+    obstacle,
     reduced_shape,
     reduction,
 )
@@ -37,7 +39,9 @@ from onnxq.rules.workspace import Workspace
 
 _IDEMPOTENT = frozenset(["ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"])
 _ANY = (*sorted(_IDEMPOTENT), "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare")
-_VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_NAMING = ("Squeeze", "Unsqueeze")
+_VIEWS = ("Flatten", "Reshape", *_NAMING)
+_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,16 @@ class MergeReductions(Rule):
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Let the outer reduction do the inner one's work."""
         inner = work.producer(work.input(node, 0), node.op)
-        if inner is None or work.only_reader(inner.outputs[0]) is not node:
+        if inner is None:
             return None
         first, second = reduction(work, inner), reduction(work, node)
-        if first is None or second is None or first.keepdims != second.keepdims:
-            return None
+        if first is None or second is None:
+            reason = obstacle(work, inner) or obstacle(work, node)
+            return Refused(node.name, reason) if reason else None
+        if first.keepdims != second.keepdims:
+            return Refused(node.name, f"only one of it and '{inner.name}' keeps its axes")
+        if work.only_reader(inner.outputs[0]) is not node:
+            return Refused(node.name, also_read(inner.outputs[0]))
         merged = add_reduction(
             work,
             node.op,
@@ -74,10 +83,14 @@ class MergeReductionWithView(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Take in the node that adds or removes the reduced axes."""
-        found = reduction(work, node)
-        view = work.only_reader(node.outputs[0], *_VIEWS)
-        if found is None or view is None or not _flips(work, view, found):
+        output = node.outputs[0]
+        view = next((n for n in output.outputs[:_MOST_READERS] if _is_view(work, n, output)), None)
+        if view is None:
             return None
+        found = reduction(work, node)
+        reason = obstacle(work, node) if found is None else _obstacle(work, view, found)
+        if found is None or reason is None or reason:
+            return Refused(node.name, reason) if reason else None
         merged = add_reduction(
             work,
             node.op,
@@ -98,12 +111,42 @@ def _united(first: Reduction, second: Reduction) -> tuple[int, ...]:
     return tuple(sorted({*first.axes, *(left[axis] for axis in second.axes)}))
 
 
-def _flips(work: Workspace, view: Node, found: Reduction) -> bool:
-    """Whether a node adds the axes that a reduction dropped, or drops those it kept."""
-    if view.op in ("Squeeze", "Unsqueeze"):
-        axes = constant_axes(work, view, 1)
-        wanted = "Squeeze" if found.keepdims else "Unsqueeze"
-        return view.op == wanted and bool(axes) and absolute(axes or (), found.rank) == found.axes
+def _is_view(work: Workspace, node: Node, tensor: Tensor) -> bool:
+    """Whether a node gives a tensor another shape."""
+    known = node.standard and node.op in _VIEWS and work.is_alive(node)
+    return known and node.inputs[0] is tensor
+
+
+def _obstacle(work: Workspace, view: Node, found: Reduction) -> str | None:
+    """Why a reduction cannot take in a view of its result; empty if it can.
+
+    None where the view neither adds the axes that were dropped nor drops those that were kept.
+    """
+    reason = _unlike_axes(work, view, found) if view.op in _NAMING else _unlike(work, view, found)
+    if reason is None or reason:
+        return reason
+    between = view.inputs[0]
+    return "" if work.only_reader(between) is view else also_read(between)
+
+
+def _unlike_axes(work: Workspace, view: Node, found: Reduction) -> str | None:
+    """In what a Squeeze or Unsqueeze differs from the reduction."""
+    if view.op != ("Squeeze" if found.keepdims else "Unsqueeze"):
+        return None
+    axes = constant_axes(work, view, 1)
+    if axes is None:
+        return f"the axes of '{view.name}' are computed or may be overridden at run time"
+    if axes and absolute(axes, found.rank) == found.axes:
+        return ""
+    return f"reduces axes {list(found.axes)}, but '{view.name}' names axes {list(axes)}"
+
+
+def _unlike(work: Workspace, view: Node, found: Reduction) -> str | None:
+    """In what the result of a Reshape or Flatten differs from the reduction's."""
     shape = work.shape(view.outputs[0])
     flipped = reduced_shape(work.shape(found.source), found.axes, keepdims=not found.keepdims)
-    return shape is not None and None not in shape and shape == flipped
+    if flipped is None or (shape is not None and len(shape) != len(flipped)):
+        return None
+    if shape is None or None in shape:
+        return f"the shape of '{view.outputs[0].name}' is not known"
+    return "" if shape == flipped else None

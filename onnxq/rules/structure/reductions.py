@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.graph import Node, Tensor, Variable
+from onnxq.rules.reasons import rank_unknown
 from onnxq.rules.workspace import Shape, Workspace
 
 _AXES_AS_INPUT = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
@@ -50,6 +51,14 @@ def reduction(work: Workspace, node: Node) -> Reduction | None:
     if not known:
         return None
     return Reduction(source, known, bool(node.attrs.get("keepdims", 1)), rank)
+
+
+def obstacle(work: Workspace, node: Node) -> str:
+    """Why `reduction` does not know what a Reduce* node does; empty if the node is idle."""
+    source = work.input(node, 0)
+    if constant_axes(work, node, 1) is None:
+        return f"the axes of '{node.name}' are computed or may be overridden at run time"
+    return "" if source is None or work.rank(source) is not None else rank_unknown(source)
 
 
 def constant_axes(work: Workspace, node: Node, index: int) -> tuple[int, ...] | None:

@@ -220,6 +220,28 @@ class TestAbsorb:
         text = text.replace("axes = [0, 2]", "axes = [0, 2], keepdims = 0")
         outcome = applying(text, AbsorbTransposes(), runs=False)
         assert outcome.ops == ["Transpose", "ReduceMax"]
+        kept = "keepdims = 1" in attributes
+        reason = "keeps the axes that it reduces" if kept else "leaves the axes in the order [2, 1]"
+        assert outcome.refused == [reason]
+
+    def test_axes_that_are_not_known(self, applying):
+        text = _text(
+            _IN + "y = ReduceSum <keepdims = 0> (a, given)",
+            "(float[2,5,3,4] x, int64[1] given) => (float[A,B,C] y)",
+        )
+        outcome = applying(text, AbsorbTransposes())
+        assert outcome.refused == ["its axes are computed at run time"]
+        text = """<ir_version: 8, opset_import: ["": 13]>
+          g (float[2,3] x, int64[K] s) => (float y) {
+            r = Reshape(x, s) a = Transpose(r) y = ReduceMax <axes = [0], keepdims = 0> (a) }"""
+        outcome = applying(text, AbsorbTransposes(), runs=False)
+        assert outcome.refused == ["the number of axes of 'r' is not known"]
+
+    def test_a_reduction_of_no_axes(self, applying):
+        body = "y = ReduceSum <keepdims = 0, noop_with_empty_axes = 1> (a)"
+        text = _text(_IN + body, "(float[2,5,3,4] x) => (float[2,3,4,5] y)")
+        outcome = applying(text, AbsorbTransposes(), runs=False)
+        assert outcome.refused == ["reduces no axes"]
 
 
 def test_transposes_that_move_no_data_do_not_count(applying):

@@ -18,19 +18,40 @@ _STATES = {
         h = Slice(c, i0, i2, i0)""",
 }
 
+_NEAR = {
+    "one": ("h = Expand(one, target)", "'one' is not 0 everywhere"),
+    "ones": (
+        "h = ConstantOfShape <value = float[1] {1}> (target)",
+        "'h' is not 0 everywhere",
+    ),
+    "partly": (
+        "e = Expand(zero, row) f = Expand(one, row) h = Concat <axis = 0> (e, f)",
+        "'one' is not 0 everywhere",
+    ),
+    "default": (
+        "h = Expand(usual, target)",
+        "'usual' is computed or may be overridden at run time",
+    ),
+    "many": (
+        "n0 = Expand(zero, target) "
+        + " ".join(f"n{i} = Cast <to = 1> (n{i - 1})" for i in range(1, 40))
+        + " h = Cast <to = 1> (n39)",
+        "more than 32 nodes make 'h'",
+    ),
+}
+
 _OTHERS = {
-    "one": "h = Expand(one, target)",
-    "ones": "h = ConstantOfShape <value = float[1] {1}> (target)",
-    "partly": "e = Expand(zero, row) f = Expand(one, row) h = Concat <axis = 0> (e, f)",
     "given": "h = Expand(x0, target)",
+    "computed": "z = Expand(zero, target) h = Cos(z)",
 }
 
 
 def _model(op: str, states: str, reads: list[str]) -> onnx.ModelProto:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
     text = f"""<ir_version: 8, opset_import: ["": 17]>
-      g (float[5,N,3] x, float x0) => (float[5,2,N,2] y)
-      <float zero = {{0}}, float one = {{1}}, float[1,1] flat = {{0}}, int64[1] i0 = {{0}},
+      g (float[5,N,3] x, float x0, float usual) => (float[5,2,N,2] y)
+      <float usual = {{0}},
+       float zero = {{0}}, float one = {{1}}, float[1,1] flat = {{0}}, int64[1] i0 = {{0}},
        int64[1] i1 = {{1}}, int64[1] i2 = {{2}}, int64[2] hidden = {{2, 2}}, int64[1] two = {{2}},
        float[2,1,2] stored = {{0, 0, 0, 0}}, int64[1] i4 = {{4}},
        int64[1] one1 = {{1}}, int64[2] both = {{2, 2}}> {{
@@ -66,6 +87,12 @@ def test_constants(applying):
     proto = _model("LSTM", "h = Neg(x)", ["stored", "stored"])
     proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     assert len(applying(proto, DropZeroStates()).model.nodes[-1].inputs) == 5
+
+
+@pytest.mark.parametrize("name", _NEAR)
+def test_near_misses(name, applying):
+    states, reason = _NEAR[name]
+    assert applying(_model("GRU", states, ["h"]), DropZeroStates()).refused == [reason]
 
 
 @pytest.mark.parametrize("name", _OTHERS)

@@ -29,13 +29,25 @@ def test_orders_by_default(applying):
     text = """<ir_version: 8, opset_import: ["": 13]>
       g (float[A,B] x, int64[K] s) => (float[C,D] y) {
         r = Reshape(x, s) a = Transpose(r) y = Transpose <perm = [1, 0]> (a) }"""
-    assert not applying(text, MergeTransposes(), runs=False).report.events
+    outcome = applying(text, MergeTransposes(), runs=False)
+    assert outcome.refused == ["the number of axes of 'r' is not known"]
+
+
+def test_an_output_that_would_be_an_input(applying):
+    text = """<ir_version: 8, opset_import: ["": 13]>
+      g (float[2,N] x) => (float[2,N] y) { a = Transpose(x) y = Transpose(a) }"""
+    outcome = applying(text, MergeTransposes())
+    assert outcome.refused == ["joins the output 'y' to a tensor that keeps its own name"]
 
 
 def test_who_else_reads_what_is_between(applying):
     outputs = "float y, float[3,A,2] a"
     body = "a = Transpose <perm = [1, 2, 0]> (x) t = Transpose <perm = [1, 2, 0]> (a)"
-    assert not applying(_text(body, outputs=outputs), MergeTransposes()).report.events
+    outcome = applying(_text(body, outputs=outputs), MergeTransposes())
+    assert outcome.refused == ["'a' is also read elsewhere"]
+    read = f"{body} u = Neg(a)"
+    outcome = applying(_text(read, outputs="float y, float[3,A,2] u"), MergeTransposes())
+    assert outcome.refused == ["'a' is also read elsewhere"]
     body = "a = Transpose <perm = [1, 2, 0]> (x) t = Transpose <perm = [2, 0, 1]> (a)"
     outcome = applying(_text(body, outputs=outputs), MergeTransposes())
     assert outcome.ops == ["Transpose", "Neg", "ReduceSum"]
@@ -63,7 +75,13 @@ def test_two_free_axes_that_move_have_no_constant_target(applying):
     text = _text("t = Transpose <perm = [1, 2, 0]> (x)", "1,N,M")
     outcome = applying(text, ReshapeTransposes())
     assert outcome.ops[0] == "Transpose"
-    assert not outcome.report.events
+    reason = "dimensions 0, 1 of its result are free, and only one can be -1"
+    assert outcome.refused == [reason]
+
+
+def test_what_moves_data_is_no_near_miss(applying):
+    text = _text("t = Transpose <perm = [0, 2, 1]> (x)", "N,M,4")
+    assert not applying(text, ReshapeTransposes()).report.events
 
 
 def test_a_matrix_of_one_row(applying):

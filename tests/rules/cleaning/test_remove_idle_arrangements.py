@@ -57,7 +57,8 @@ _BUSY = {
     "Slice of some of a free axis": "t = Slice(x, zero, far, zero)",
     "Slice backwards": "t = Slice(x, end, none, axis)",
     "Pad": "t = Pad(x, same)",
-    "Gather in another order": "t = Gather <axis = 1> (x, mixed)",
+    "Gather of a part": "t = Gather <axis = 2> (x, three)",
+    "Gather that repeats": "t = Gather <axis = 1> (x, first)",
     "Gather of a free axis": "t = Gather <axis = 0> (x, zero)",
     "Tile": "t = Tile(x, first)",
 }
@@ -120,3 +121,28 @@ def test_a_result_that_the_model_returns_keeps_its_name(applying):
     direct = text.replace("n = Neg(x)", "").replace("(n)", "(x)")
     (reason,) = applying(direct, RemoveIdleArrangements()).refused
     assert reason == "joins the output 'y' to a tensor that keeps its own name"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            "t = Gather <axis = 1> (x, mixed)",
+            "takes all positions of axis 1, but not in order",
+        ),
+        ("t = Pad(x, given)", "'given' is computed or may be overridden at run time"),
+    ],
+)
+def test_near_misses(body, reason, applying):
+    text = f"""<ir_version: 9, opset_import: ["": 18]>
+      g (float[N,3,4] x, int64[6] given) => (float y)
+      <{_CONSTANTS}, int64[6] given = {{0, 0, 0, 0, 0, 0}}> {{
+        {body} n = Neg(t) y = ReduceSum <keepdims = 0> (n) }}"""
+    assert applying(text, RemoveIdleArrangements()).refused == [reason]
+
+
+def test_other_defaults_are_no_near_misses(applying):
+    text = """<ir_version: 9, opset_import: ["": 18]>
+      g (float[N,3,4] x, int64[6] given) => (float[A,B,C] y)
+      <int64[6] given = {0, 0, 1, 0, 0, 1}> { y = Pad(x, given) }"""
+    assert not applying(text, RemoveIdleArrangements()).report.events

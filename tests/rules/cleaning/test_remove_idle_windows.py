@@ -47,8 +47,6 @@ _BUSY = {
     "ReduceL2": "t = ReduceL2 <axes = [2]> (x)",
     "all axes": "u = ReduceMean(x) t = Add(x, u)",
     "Resize": "t = Resize(x, , twos)",
-    "half an element aside": """t = Resize <coordinate_transformation_mode =
-        "tf_half_pixel_for_nn"> (x, , ones)""",
     "Clip": "t = Clip(x, low)",
     "LpPool": "t = LpPool <kernel_shape = [1, 1]> (x)",
 }
@@ -63,7 +61,8 @@ def test_indices_of_a_pool_are_a_result_of_its_own(applying):
     text = """<ir_version: 8, opset_import: ["": 13]>
       g (float[1,2,3,3] x) => (float[1,2,3,3] y, int64[1,2,3,3] i) {
         p, i = MaxPool <kernel_shape = [1, 1]> (x) y = Neg(p) }"""
-    assert not applying(text, RemoveIdleWindows()).report.events
+    outcome = applying(text, RemoveIdleWindows())
+    assert outcome.refused == ["takes single elements, but its indices are read"]
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18])
@@ -90,3 +89,32 @@ def test_upsample_and_old_clips(applying):
       g (float[1,2,3,3] x) => (float[1,2,3,3] y) <float[4] s = {1, 1, 1, 1}> {
         a = Upsample(x, s) b = Clip <min = -1.0> (a) y = Clip(b) }"""
     assert applying(text, RemoveIdleWindows()).ops == ["Clip"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            """t = Resize <coordinate_transformation_mode = "tf_half_pixel_for_nn"> (x, , ones)""",
+            "keeps the sizes, but tf_half_pixel_for_nn looks aside",
+        ),
+        (
+            """t = Resize <mode = "linear", antialias = 1> (x, , ones)""",
+            "keeps the sizes, but with antialias",
+        ),
+        ("t = Clip(x, least)", "clips at -3.403e+38: infinities lie beyond"),
+        ("t = Clip(x, , most)", "clips at 3.403e+38: infinities lie beyond"),
+    ],
+)
+def test_near_misses(body, reason, applying):
+    text = _text(body, 18).replace(
+        "float low", "float least = {-3.4028235e38}, float most = {3.4028235e38}, float low"
+    )
+    assert applying(text, RemoveIdleWindows()).refused == [reason]
+
+
+def test_an_output_that_would_be_an_input(applying):
+    text = """<ir_version: 8, opset_import: ["": 13]>
+      g (float[1,2,3,3] x) => (float[1,2,3,3] y) { y = MaxPool <kernel_shape = [1, 1]> (x) }"""
+    outcome = applying(text, RemoveIdleWindows())
+    assert outcome.refused == ["joins the output 'y' to a tensor that keeps its own name"]

@@ -129,8 +129,8 @@ class TestIndexDirectly:
         [
             "a = Slice(x, p1, p3, p1) t = Squeeze(a, p0)",
             "a = Slice(x, m1, p0, p1) t = Neg(a)",
-            "a = Gather <axis = 1> (x, i1) t = Unsqueeze(a, p0)",
             "a = Gather <axis = 1> (x, both) t = Unsqueeze(a, p1)",
+            "a = Slice(x, p1, p3, p1) t = Unsqueeze(a, p1)",
             "a = Slice(x, p1, p2, p1) b = Slice(a, p1, p2, p2) c = Unsqueeze(b, p0)"
             " t = Squeeze(c, p0)",
         ],
@@ -139,9 +139,52 @@ class TestIndexDirectly:
         signature = "(float[1,6,5] x) => (float y)"
         assert not applying(_text(body, signature), IndexDirectly()).report.events
 
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (
+                "a = Gather <axis = 1> (x, i1) t = Unsqueeze(a, p0)",
+                "names axes [0], where 'Gather_0' picks from axis 1",
+            ),
+            (
+                "a = Slice(x, p1, p2, p1) t = Squeeze(a, both)",
+                "names axes [0, 1], where 'Slice_0' picks from axis 1",
+            ),
+            (
+                "a = Slice(x, p1, p2, p1) t = Squeeze(a, ax)",
+                "its axes are computed at run time",
+            ),
+            (
+                "a = Slice(x, p1, p2, p1) b = Squeeze(a, p1) c = ReduceMax(a) t = Add(b, c)",
+                "'a' is also read elsewhere",
+            ),
+            (
+                "a = Slice(x, low, ones, swap) t = Squeeze(a, p1)",
+                "'Slice_0' slices axes [0, 1]",
+            ),
+            (
+                "a = Slice(x, at, ax, p1) t = Squeeze(a, p0)",
+                "the bounds of 'Slice_0' are not known",
+            ),
+            (
+                "a = Gather <axis = 1> (x, at) t = Squeeze(a, p1)",
+                "'at' is computed or may be overridden at run time",
+            ),
+        ],
+    )
+    def test_near_misses(self, body, reason, applying):
+        signature = "(float[1,6,5] x, int64[1] at, int64[1] ax) => (float y)"
+        text = _text(body, signature).replace(
+            "int64[2] both", "int64[2] swap = {1, 0}, int64[2] ones = {2, 1}, int64[2] both"
+        )
+        outcome = applying(text, IndexDirectly(), runs="ax)" not in body and "ax," not in body)
+        assert outcome.refused == [reason]
+
     def test_negative_indices_are_younger_than_gather(self, applying):
         body = "a = Slice(x, m1, end, p1) t = Squeeze <axes = [1]> (a)"
-        assert not applying(_text(body, opset=10), IndexDirectly()).applied
+        (event,) = applying(_text(body, opset=10), IndexDirectly()).report.refused
+        assert event.reason == "picks element -1, and Gather counts from the end in operator set 11"
+        assert event.needs_opset == 11
         assert applying(_text(body, opset=11), IndexDirectly()).applied
 
     def test_an_index_out_of_range_was_an_error_before(self, applying):

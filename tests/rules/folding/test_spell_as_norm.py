@@ -40,21 +40,50 @@ def test_between_convolutions(folding, middle, constants):
         f"{{ {_FIRST} s = Add(h, c) y = Softmax(s) }}",
         f"{{ h = Softmax(x) s = Add(h, c) {_LAST} }}",
         f"{{ s = Add(x, c) {_LAST} }}",
-        f"{{ {_FIRST} s = Add(h, d) {_LAST} }}",
     ],
 )
 def test_elsewhere(folding, body):
-    constants = {**_WEIGHTS, "c": (), "d": (8,)}
+    constants = {**_WEIGHTS, "c": ()}
     used = {n: s for n, s in constants.items() if f", {n})" in body}
-    assert not folding(body, _X, rule=SpellAsNorm(), **used).applied
+    assert not folding(body, _X, rule=SpellAsNorm(), **used).report.events
 
 
 def test_other_numbers_of_channels(folding):
     body = "{ t = Conv(x, w) s = Add(t, c) y = Conv(s, w) }"
     outcome = folding(body, "float[1,12,4,4] x", rule=SpellAsNorm(), w=(12, 12, 1, 1), c=())
-    assert not outcome.applied
+    assert outcome.refused == ["12 channels: not a multiple of 16"]
     outcome = folding(body, "float[1,16,4] x", rule=SpellAsNorm(), w=(16, 16, 1), c=())
-    assert not outcome.applied
+    assert outcome.refused == ["the input has 3 axes, not 4"]
+
+
+@pytest.mark.parametrize(
+    ("opset", "constant", "reason"),
+    [
+        (17, (8,), "its constants vary along axes [3]"),
+        (17, (8, 1), "its constants vary along axes [2]"),
+        (8, _CHANNELS, "needs operator set 9, here 8"),
+    ],
+)
+def test_near_misses(folding, opset, constant, reason):
+    body = f"{{ t = Conv(x, w) s = Add(t, c) {_LAST} }}"
+    outcome = folding(body, _X, rule=SpellAsNorm(), opset=opset, **_WEIGHTS, c=constant)
+    assert outcome.refused == [reason]
+    assert outcome.report.refused[0].needs_opset == (9 if opset < 9 else 0)
+
+
+def test_numbers_that_cannot_be_kept(folding):
+    body = f"{{ t = Conv(x, w) r = Mul(t, a) s = Mul(r, c) {_LAST} }}"
+    huge = {name: np.full(_CHANNELS, 1e30, "f") for name in "ac"}
+    outcome = folding(body, _X, rule=SpellAsNorm(), runs=False, **_WEIGHTS, **huge)
+    assert outcome.refused == ["a constant would leave the range of float32"]
+
+
+def test_other_types_are_refused(folding):
+    body = f"{{ t = Conv(x, w) s = Add(t, c) {_LAST} }}"
+    constants = {name: np.ones(shape) for name, shape in {**_WEIGHTS, "c": ()}.items()}
+    inputs = _X.replace("float", "double")
+    outcome = folding(body, inputs, rule=SpellAsNorm(), outputs="double y", runs=False, **constants)
+    assert outcome.refused == ["the input is float64, not float32"]
 
 
 def test_the_engine_reorders_nothing_around_it(folding, tmp_path):

@@ -45,12 +45,43 @@ def test_a_scale_that_others_read_is_theirs(applying):
         _TEXT.replace("Add(x, z)", "Sub(x, z)"),
         _TEXT.replace("batch,length", "batch"),
         _TEXT.replace("float[4] g", "float[1,1,4] g"),
-        _TEXT.replace("}>", "}, float[4] h = {1, 1, 1, 1}>")
-        .replace("y = Layer", "c = Abs(h) y = Layer")
-        .replace("(a, g, b)", "(a, c, b)"),
+        _TEXT.replace("y = Layer", "z0 = Layer").replace("(a, g, b)", "(a, g, b) y = Mul(a, z0)"),
     ],
 )
-def test_what_the_engine_does_not_join(applying, text):
+def test_what_the_engine_does_not_join(applying, tmp_path, text):
+    assert "SkipLayerNormalization" not in _fused(parse_model(text), tmp_path)
     outcome = applying(text, KeepLayerNormalizationApart())
     assert not outcome.applied
     assert not outcome.refused
+
+
+_GIVEN = _TEXT.replace("4] z)", "4] z, float[4] s)")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            _GIVEN.replace("y = Layer", "c = Abs(s) y = Layer").replace("(a, g, b)", "(a, c, b)"),
+            "'c' is computed or may be overridden at run time",
+        ),
+        (_GIVEN.replace(" s)", " g)"), "'g' is computed or may be overridden at run time"),
+    ],
+)
+def test_scales_that_are_no_constants(applying, tmp_path, text, reason):
+    assert "SkipLayerNormalization" in _fused(parse_model(text), tmp_path)
+    assert applying(text, KeepLayerNormalizationApart()).refused == [reason]
+
+
+def test_unknown_ranks(applying):
+    text = _TEXT.replace("4] z)", "4] z, int64[K] s)").replace("y = Layer", "v = Layer")
+    text = text.replace("Add(x, z)", "Add(r, r)").replace("{ a", "{ r = Reshape(x, s) a")
+    text = text.replace("b) }", "b) y = Reshape(v, s) }")
+    outcome = applying(text, KeepLayerNormalizationApart(), runs=False)
+    assert outcome.refused == ["the number of axes of 'a' is not known"]
+
+
+def test_other_types_are_refused(applying):
+    text = _TEXT.replace("float[", "double[")
+    outcome = applying(text, KeepLayerNormalizationApart(), runs=False)
+    assert outcome.refused == ["the scale is float64, not float32"]

@@ -49,6 +49,7 @@ def test_by_tanh(gate: str, cubic: str, applying: Applying) -> None:
 def test_by_tanh_below_opset_20(cubic: str, applying: Applying) -> None:
     outcome = applying(_cubic(f"{_CUBICS[cubic]} {_GATES['half behind']}", 13), FuseTanhGelu())
     assert outcome.ops == ["Mul", "Mul", "Add", "Mul", "Sigmoid", "Mul"]
+    assert outcome.refused == ["Gelu needs operator set 20, here 13"]
     assert outcome.report.refused[0].needs_opset == 20
 
 

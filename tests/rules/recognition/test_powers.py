@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from onnxq.rules import CancelRoots, ExpandPowers
 
@@ -56,22 +59,66 @@ def test_the_square_of_a_normalisation_stays(applying):
     text = """<ir_version: 8, opset_import: ["" : 13]>
     g (float[2,8] x) => (float[2,1] y) <float e = {2}>
     { a = Pow(x, e) y = ReduceMean<axes = [-1]>(a) }"""
-    assert applying(text, ExpandPowers()).ops == ["Pow", "ReduceMean"]
+    outcome = applying(text, ExpandPowers())
+    assert outcome.ops == ["Pow", "ReduceMean"]
+    assert outcome.refused == [
+        "goes into ReduceMean alone: the engine knows that square by its Pow"
+    ]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("exponent", "reason"),
     [
-        "g (float[3] x, float e) => (float[3] y) { y = Pow(x, e) }",
-        "g (float[3] x) => (float[1,3] y) <float[1,1] e = {2}> { y = Pow(x, e) }",
-        "g (float[3] x) => (float[3] y) <float[3] e = {2, 2, 2}> { y = Pow(x, e) }",
-        "g (int32[3] x) => (int32[3] y) <int32 e = {2}> { y = Pow(x, e) }",
+        (0.1, "the exponent 0.1 is no multiple of 1/4"),
+        (9.0, "the exponent 9 is beyond 8"),
+        (-1e20, "the exponent -1e+20 is beyond 8"),
+        (7.75, "needs 8 nodes for the exponent 7.75"),
     ],
 )
-def test_other_things(applying, text):
+def test_exponents_that_stay(applying, exponent, reason):
+    assert applying(_text(exponent), ExpandPowers()).refused == [reason]
+
+
+@pytest.mark.parametrize("exponent", [np.inf, np.nan])
+def test_exponents_that_are_no_numbers(applying, exponent):
+    proto = onnx.parser.parse_model(_text(5.0))
+    given = next(t for t in proto.graph.initializer if t.name == "e")
+    given.CopyFrom(numpy_helper.from_array(np.array([exponent], np.float32), "e"))
+    outcome = applying(proto, ExpandPowers())
+    assert outcome.refused == [f"the exponent {exponent:g} is beyond 8"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "g (float[3] x, float e) => (float[3] y) <float e = {2}> { y = Pow(x, e) }",
+            "'e' is computed or may be overridden at run time",
+        ),
+        (
+            "g (float[3] x) => (float[1,3] y) <float[1,1] e = {2}> { y = Pow(x, e) }",
+            "the exponent of shape [1, 1] may broadcast x",
+        ),
+        (
+            "g (float[3] x) => (float[3] y) <float[3] e = {2, 2, 2}> { y = Pow(x, e) }",
+            "the exponent has the shape [3]",
+        ),
+        (
+            "g (int32[3] x) => (int32[3] y) <int32 e = {2}> { y = Pow(x, e) }",
+            "the base is int32",
+        ),
+    ],
+)
+def test_near_misses(applying, text, reason):
     head = """<ir_version: 8, opset_import: ["" : 13]> """
-    outcome = applying(head + text, ExpandPowers())
-    assert not outcome.applied
+    assert applying(head + text, ExpandPowers()).refused == [reason]
+
+
+@pytest.mark.parametrize("body", ["y = Pow(x, e)", "y = Pow(x, one)", "y = Pow(x, zero)"])
+def test_other_things(applying, body):
+    text = f"""<ir_version: 8, opset_import: ["" : 13]>
+    g (float[3] x, float e) => (float[3] y) <float one = {{1}}, float zero = {{0}}> {{ {body} }}"""
+    assert not applying(text, ExpandPowers()).report.events
 
 
 def _roots(body: str) -> str:

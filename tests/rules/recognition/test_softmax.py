@@ -104,8 +104,7 @@ def test_log_softmax_of_old_operator_sets(applying):
 @pytest.mark.parametrize(
     "body",
     [
-        "s = Softmax(x) l = Log(s) y = Add(s, l)",
-        "l = ReduceLogSumExp<axes = [1]>(x) y = Sub(x, l)",
+        "s = Sigmoid(x) y = Log(s)",
         "l = ReduceLogSumExp<axes = [2]>(x) y = Sub(l, x)",
         "l = ReduceLogSumExp(x) y = Sub(x, l)",
         "e = Exp(x) s = ReduceSum(e, last) l = Log(s) n = Neg(x) y = Sub(n, l)",
@@ -115,6 +114,29 @@ def test_no_log_softmax(applying, body):
     outcome = applying(_text(body), FuseLogSoftmax())
     assert not outcome.applied
     assert not outcome.refused
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("s = Softmax(x) l = Log(s) y = Add(s, l)", "'s' is also read elsewhere"),
+        (
+            "l = ReduceLogSumExp<axes = [1]>(x) y = Sub(x, l)",
+            "axis 1 is not known to be the last",
+        ),
+        (
+            "e = Exp(x) s = ReduceSum(e, middle) l = Log(s) y = Sub(x, l)",
+            "axis 1 is not known to be the last",
+        ),
+    ],
+)
+def test_nearly_log_softmax(applying, body, reason):
+    assert applying(_text(body), FuseLogSoftmax()).refused == [reason]
+
+
+def test_log_softmax_of_other_types_is_refused(applying):
+    text = _text(_LOGARITHMS["of Softmax"]).replace("float", "double")
+    assert applying(text, FuseLogSoftmax()).refused == ["the input is float64, not float32"]
 
 
 def test_unknown_rank(applying):

@@ -61,7 +61,6 @@ def test_the_quick_spelling_of_large_tensors_stays(applying):
         "r = Relu(x) e = Exp(w) b = Sub(e, one) m = Min(b, zero) y = Add(r, m)",
         "r = Relu(x) e = Exp(x) b = Sub(e, half) m = Min(b, zero) y = Add(r, m)",
         "r = Relu(x) e = Exp(x) b = Sub(e, one) m = Min(b, zero) y = Sub(r, m)",
-        "c = Greater(x, zero) e = Exp(x) b = Sub(one, e) y = Where(c, x, b)",
         "c = Greater(x, zero) e = Exp(x) b = Sub(e, one) y = Where(c, b, x)",
         "c = Greater(x, zero) e = Exp(x) b = Sub(e, one) y = Where(c, w, b)",
     ],
@@ -70,6 +69,19 @@ def test_no_elu(applying, body):
     outcome = applying(_text(body), FuseElu())
     assert not outcome.applied
     assert not outcome.refused
+
+
+def test_nearly_elu(applying):
+    body = "c = Greater(x, zero) e = Exp(x) b = Sub(one, e) y = Where(c, x, b)"
+    assert applying(_text(body), FuseElu()).refused == ["alpha is -1"]
+    text = _text(_ELU["Where"]).replace("float", "double")
+    assert applying(text, FuseElu()).refused == ["the input is float64, not float32"]
+
+
+def test_swish_of_other_types_is_refused(applying):
+    text = _text("y = Swish(x)", opset=24).replace("float", "double")
+    outcome = applying(text, ExpandSwish(), runs=False)
+    assert outcome.refused == ["the input is float64, not float32"]
 
 
 def test_swish(applying):
