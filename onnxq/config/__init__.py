@@ -29,7 +29,7 @@ from onnxq.config.methods import (
     Percentile,
     RangeMethod,
 )
-from onnxq.config.schema import Budget, Config, Effort
+from onnxq.config.schema import Budget, Config, Corrections, Effort
 from onnxq.config.selectors import Glob, Name, OpType, Regex, Selector
 from onnxq.config.template import template
 from onnxq.config.writing import config_text
@@ -41,6 +41,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Config",
+    "Corrections",
     "Effort",
     "Entropy",
     "Evaluate",

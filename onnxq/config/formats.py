@@ -59,6 +59,9 @@ class ActivationFormat(Block):
     """Leave the lowest code unused."""
     power_of_two: bool | None = None
     """Round scales up to a power of two."""
+    dynamic: bool | None = None
+    """Matrix products find the range of what they read anew in every run, and calibration is not
+    needed for them; not where weights are in blocks, beside which activations stay float."""
 
 
 class LayerRule(Block):

@@ -56,6 +56,13 @@ class Budget(Block):
         return self
 
 
+class Corrections(Block):
+    """What may be done to keep accuracy; null: tried if the effort allows it, kept if it helps."""
+
+    split_outliers: bool | None = None
+    """Compute the few channels that own the range of a matrix product's data apart, in float."""
+
+
 class Config(Block):
     """Everything `onnxq quantize` can be told."""
 
@@ -73,6 +80,8 @@ class Config(Block):
     should stay float, for accuracy and for speed, `thorough` also what takes minutes."""
     calibration: Calibration = Calibration()
     """The inputs that show which values the activations take."""
+    corrections: Corrections = Corrections()
+    """What may be done to keep accuracy."""
     evaluate: Evaluate = Evaluate()
     """Inputs and labels on which the result is judged."""
     budget: Budget = Budget()

@@ -86,9 +86,10 @@ def _element_types(graph: onnx.GraphProto) -> dict[str, int]:
             types[value.name] = value.type.tensor_type.elem_type
     for node in graph.node:
         dtype = _RULES.get(node.op_type, _like_first_input)(node, types)
-        for name in node.output:
-            if name and dtype:
-                types.setdefault(name, dtype)
+        for index, name in enumerate(node.output):
+            found = _OTHER_OUTPUTS.get((node.op_type, index), dtype)
+            if name and found:
+                types.setdefault(name, found)
     return types
 
 
@@ -157,3 +158,5 @@ _RULES: dict[str, _TypeRule] = {
     "QuantizeLinear": _from_attribute("output_dtype", _like_input(2, TensorProto.UINT8)),
     "Where": _like_input(1),
 }
+# Outputs beyond the first that are of another type than that.
+_OTHER_OUTPUTS = {("DynamicQuantizeLinear", 1): TensorProto.FLOAT}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -142,6 +143,18 @@ def constants(model: onnx.ModelProto) -> Iterator[ConstantTensor]:
             yield from constant_of(node)
 
 
+def stored_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """What holds the constants' values; a sparse one's values and indices."""
+    for graph in graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in nodes(model):
+        if node.op_type == "Constant" and is_standard(node):
+            for constant in constant_of(node):
+                yield from constant.stored
+
+
 def graph_initializers(graph: GraphProto) -> Iterator[ConstantTensor]:
     """The dense and sparse initializers of one graph, not of its subgraphs."""
     for tensor in graph.initializer:
@@ -183,6 +196,7 @@ def describe(node: NodeProto) -> str:
     return f"node of '{output}' ({node.op_type})"
 
 
+@cache
 def dtype_name(dtype: int) -> str:
     """Lower-case name of a TensorProto element type, such as `float32` or `int4`."""
     known = dtype in _TYPE_VALUES
@@ -208,14 +222,20 @@ def tensor_bytes(tensor: TensorProto) -> int:
         return (count * bits + 7) // 8
     if tensor.data_type not in _TYPE_VALUES:
         return len(tensor.raw_data)
-    return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return count * _element_bytes(tensor.data_type)
+
+
+@cache
+def _element_bytes(dtype: int) -> int:
+    return int(helper.tensor_dtype_to_np_dtype(dtype).itemsize)
 
 
 def _nested_graphs(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     for node in graph.node:
-        for body in bodies(node):
-            yield from _nested_graphs(body)
+        if node.attribute:
+            for body in bodies(node):
+                yield from _nested_graphs(body)
 
 
 def _with_body(node: NodeProto) -> Iterator[NodeProto]:

@@ -11,7 +11,13 @@ import onnx
 from onnx import TensorProto
 
 from onnxq.errors import ModelError
-from onnxq.measure.protos import ModelSource, constants, dtype_name, load_proto, tensor_bytes
+from onnxq.measure.protos import (
+    ModelSource,
+    dtype_name,
+    load_proto,
+    stored_tensors,
+    tensor_bytes,
+)
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,15 @@ def bytes_by_dtype(source: ModelSource) -> dict[str, int]:
     data inside the file. Names and framing are not counted.
     """
     totals: Counter[str] = Counter()
-    for tensor in constants(load_proto(source)):
-        for stored in tensor.stored:
-            totals[dtype_name(stored.data_type)] += tensor_bytes(stored)
+    for tensor in stored_tensors(load_proto(source)):
+        totals[dtype_name(tensor.data_type)] += tensor_bytes(tensor)
     return dict(totals.most_common())
 
 
 def _external_locations(model: onnx.ModelProto) -> Iterator[str]:
-    for tensor in constants(model):
-        for stored in tensor.stored:
-            if stored.data_location != TensorProto.EXTERNAL:
-                continue
-            yield from (item.value for item in stored.external_data if item.key == "location")
+    for tensor in stored_tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            yield from (item.value for item in tensor.external_data if item.key == "location")
 
 
 def _bytes_of(path: Path, model_path: Path) -> int:

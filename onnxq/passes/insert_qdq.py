@@ -1,7 +1,8 @@
 """Carry out a plan: QuantizeLinear and DequantizeLinear around what runs in integers.
 
 Activations pass through Q and DQ. Weights, biases and tables become integer constants behind
-a DQ; no float copy stays. Nothing is decided here: what, how and with which parameters is
+a DQ; no float copy stays. Products that quantize their data at run time read integer weights
+themselves. Nothing is decided here: what, how and with which parameters is
 all in the plan and the ranges.
 """
 
@@ -28,9 +29,9 @@ from onnxq.graph import (
     take_output,
 )
 from onnxq.passes.events import Applied, Event
+from onnxq.passes.insert_dynamic import DynamicProducts
 from onnxq.passes.weight_codes import nearest_codes, stored_constant
 from onnxq.plan import (
-    WEIGHTS_ONLY,
     Activation,
     Bias,
     Integer,
@@ -79,12 +80,12 @@ class InsertQDQ:
             yield work.store(use, operand)
         for name, activation in self.plan.activations.items():
             yield work.pass_through(name, activation)
-        model.graph.nodes.extend(work.new_nodes)
+        model.graph.nodes.extend([*work.products.new_nodes, *work.new_nodes])
 
 
 @dataclass
 class _Work:
-    """One insertion; `stored` lets uses of equal codes share them."""
+    """One insertion; `stored` and `integers` let uses of equal codes share them."""
 
     model: Model
     plan: Plan
@@ -92,10 +93,13 @@ class _Work:
     weights: Mapping[Use, Codes]
     new_nodes: list[Node] = field(default_factory=list)
     stored: dict[tuple[int, int], Variable] = field(default_factory=dict)
+    integers: dict[int, Constant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.nodes = {node.name: node for node in self.model.nodes}
         self.variables = self.model.variables
+        self.at_run_time = {use.node for use in self.plan.found_at_run_time}
+        self.products = DynamicProducts(self.model, self._codes)
 
     def _bias(self, use: Use) -> Any:
         return read(self._constant(use)).reshape(-1)
@@ -109,6 +113,8 @@ class _Work:
     def store(self, use: Use, operand: Operand) -> Event:
         """Store the constant of one use in integers."""
         match operand:
+            case Weight() if use.node in self.at_run_time:
+                return self._multiply(use)
             case Weight(scheme=scheme):
                 self._read_instead(use, self._stored(self._constant(use), self.weights[use]))
                 return Applied(use.node, f"stores '{operand.tensor}' as {scheme.qtype.storage}")
@@ -118,6 +124,12 @@ class _Work:
                 return self._store_rows(use, operand)
             case Shield():
                 return self._store_shield(use, operand)
+
+    def _multiply(self, use: Use) -> Event:
+        node, codes = self.nodes[use.node], self.weights[use]
+        data = node.inputs[0].name
+        self.products.convert(node, self._constant(use), codes)
+        return Applied(use.node, f"quantizes '{data}' with the range of each run")
 
     def _read_instead(self, use: Use, tensor: Tensor) -> None:
         self.nodes[use.node].inputs[use.index] = tensor
@@ -130,7 +142,10 @@ class _Work:
         return self.stored[key]
 
     def _codes(self, tensor: Constant, codes: Codes) -> Constant:
-        return constant(self.model.new_name(f"{tensor.name}_quantized"), codes.values)
+        if id(codes) not in self.integers:
+            name = self.model.new_name(f"{tensor.name}_quantized")
+            self.integers[id(codes)] = constant(name, codes.values)
+        return self.integers[id(codes)]
 
     def _dequantize(self, codes: Tensor, base: str, parameters: QParams) -> Variable:
         output = Variable(self.model.new_name(f"{base}_dequantized"))
@@ -251,7 +266,7 @@ class _Work:
 
     def _reads_codes(self, node: Node) -> bool:
         decision = self.plan.nodes.get(node.name)
-        return isinstance(decision, Integer) and decision.role != WEIGHTS_ONLY
+        return isinstance(decision, Integer) and decision.reads_codes
 
     def _clip(self, name: str, tensor: Tensor, low: NDArray[Any], high: NDArray[Any]) -> Variable:
         """Keep codes within a width that ONNX has no type for (6 bits in int8, say)."""

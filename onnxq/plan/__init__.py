@@ -1,6 +1,7 @@
 """(graph, target, configuration) → Plan: what becomes of every tensor, and why."""
 
 from onnxq.plan.decisions import (
+    DYNAMIC,
     WEIGHTS_ONLY,
     Absorbed,
     Activation,
@@ -18,6 +19,7 @@ from onnxq.plan.decisions import (
 from onnxq.plan.planning import kept_float, make_plan
 
 __all__ = [
+    "DYNAMIC",
     "WEIGHTS_ONLY",
     "Absorbed",
     "Activation",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onnxq.graph import Constant, Node, Tensor, TensorType, bound_constant, read
+from onnxq.plan.dynamic import dynamic_fault, no_dynamic_form
 from onnxq.plan.settings import Blocks, NodeSettings
 from onnxq.targets import Arithmetic, Compute, Rule, SameScale, Table, Target
 
@@ -24,11 +25,13 @@ class Candidate:
         rule: The rule.
         data: Indices of the inputs that are quantized. Without any only its weight or table
             is stored in integers: it computes in float.
+        dynamic: Whether the node itself quantizes its float data, with the range of each run.
     """
 
     node: Node
     rule: Rule
     data: tuple[int, ...]
+    dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def examine(node: Node, context: Context) -> Candidate | str:
         return _compute(node, rule, context)
     if isinstance(rule, Table):
         return _table(node, rule)
+    if context.settings[node.name].dynamic and getattr(rule, "when", "") == "always":
+        return no_dynamic_form(context.target)
     if sum(bool(t.name) for t in node.outputs) > 1 and not _many_outputs(rule):
         return "its second output is used"
     data = _data_inputs(node, rule)
@@ -143,10 +148,16 @@ def _compute(node: Node, rule: Compute, context: Context) -> Candidate | str:
         return f"its weight '{weight.name}' has rank {len(weight.stored.shape)}"
     if node.op == "MatMul" and len(weight.stored.shape) != 2:
         return "its weight is batched; the engine takes a matrix"
-    grain = context.settings[node.name].weights.grain
-    if rule.granularity == "block" and isinstance(grain, Blocks):
+    wishes = context.settings[node.name]
+    if rule.granularity == "block" and isinstance(wishes.weights.grain, Blocks):
         return Candidate(node, rule, ())
-    return _not_float32(node, (0, rule.weight), context) or Candidate(node, rule, (0,))
+    if wishes.dynamic:
+        fault = dynamic_fault(node, rule, wishes, context.target, context.types)
+        if fault:
+            return fault
+    fault = _not_float32(node, (0, rule.weight), context)
+    data = () if wishes.dynamic else (0,)
+    return fault or Candidate(node, rule, data, dynamic=wishes.dynamic)
 
 
 def constant_fault(tensor: Tensor, what: str) -> str:

@@ -12,6 +12,7 @@ from onnxq.quant import Scheme
 VERSION = 1
 
 WEIGHTS_ONLY = "weights-only"
+DYNAMIC = "dynamic"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Integer:
     """The node runs in integers.
 
     Attributes:
-        role: Its role in the target file, or `weights-only` where only its weight is stored in
-            integers and the engine reads and writes float data.
+        role: Its role in the target file, or one of two roles of nodes that read and write float
+            data: `weights-only` where only its weight is stored in integers, `dynamic` where it
+            quantizes its data with the range of each run.
         output: The tensor in which its group ends.
         group: Nodes after it that the engine absorbs into it (bias Add, Relu, Clip).
     """
@@ -36,6 +38,11 @@ class Integer:
     role: str
     output: str
     group: tuple[str, ...] = ()
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether it reads tensors that pass through Q and DQ."""
+        return self.role not in (WEIGHTS_ONLY, DYNAMIC)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Plan:
         model: Digest of the model it belongs to.
         opset: The operator set the result needs at least.
         nodes: A decision for every node of the main graph, in its order.
-        activations: The tensors that are quantized at run time.
+        activations: The tensors that pass through Q and DQ.
         operands: The constants that are stored in integers, by the use that asks for it.
     """
 
@@ -147,6 +154,17 @@ class Plan:
     def integer_nodes(self) -> dict[str, Integer]:
         """The nodes that run in integers."""
         return {n: d for n, d in self.nodes.items() if isinstance(d, Integer)}
+
+    @property
+    def found_at_run_time(self) -> tuple[Use, ...]:
+        """The readings that are quantized with the range of each run."""
+        return tuple(Use(n, 0) for n, d in self.integer_nodes.items() if d.role == DYNAMIC)
+
+    @property
+    def quantizations(self) -> tuple[str | Use, ...]:
+        """All that is rounded: activations by name, weights, tables and dynamic data by use."""
+        stored = (use for use, o in self.operands.items() if isinstance(o, Weight | Rows))
+        return (*self.activations, *stored, *self.found_at_run_time)
 
     @property
     def ties(self) -> dict[str, list[str]]:

@@ -55,8 +55,13 @@ class Group:
 
     @property
     def reads_codes(self) -> bool:
-        """Whether it computes on integers; else only its weight or table is stored in them."""
+        """Whether it takes integers; else it reads float data and writes float data."""
         return bool(self.head.data)
+
+    @property
+    def has_only_weights(self) -> bool:
+        """Whether it multiplies float data by a weight that is stored in integers."""
+        return isinstance(self.head.rule, Compute) and not self.head.data and not self.head.dynamic
 
     @property
     def data(self) -> list[Tensor]:
@@ -76,9 +81,18 @@ def build_group(
         reader = only_reader(model, bias.outputs[0])
     clip = absorbable.get(reader.name) if reader is not None else None
     group = Group(head, tail, bias, _ends((node, *tail)), None, None)
+    if head.dynamic:
+        return replace(group, refusals=_beyond(clip))
     if clip is not None and isinstance(clip.rule, AbsorbedRule) and node.op in clip.rule.into:
         group = _with_clip(group, clip.node, clip.rule, context)
     return _with_gain(model, group, absorbable)
+
+
+def _beyond(clip: Candidate | None) -> dict[str, str]:
+    """Why a Relu or Clip is not absorbed by a product of data that is quantized at run time."""
+    if clip is None or not isinstance(clip.rule, AbsorbedRule):
+        return {}
+    return {clip.node.name: "the node before it finds its ranges at run time and writes float"}
 
 
 def _with_gain(model: Model, group: Group, candidates: Mapping[str, Candidate]) -> Group:
@@ -175,7 +189,7 @@ def choose_groups(groups: Sequence[Group]) -> tuple[list[Group], dict[str, str]]
                 waiting.add(id(neighbour))
                 queue.append(neighbour)
     for group in groups:
-        if not group.reads_codes and isinstance(group.head.rule, Compute):
+        if group.has_only_weights:
             state.strike_beside_codes(group)
     return [g for g in groups if id(g) in state.alive], state.reasons
 
@@ -275,6 +289,18 @@ def writes_codes(group: Group) -> bool:
     if isinstance(rule, Compute | Arithmetic):
         return rule.output == "required" and group.reads_codes
     return isinstance(rule, SameScale)
+
+
+def dynamic_beside_codes(groups: Iterable[Group]) -> list[Group]:
+    """The groups that would quantize at run time what everyone reads dequantized anyway.
+
+    Codes of a fixed scale are in their input already, so that finding a range once more would
+    round twice and win nothing.
+    """
+    alive = [g for g in groups if g.reads_codes]
+    read = {id(t) for g in alive for t in g.data}
+    codes = {id(t) for g in alive for t in g.outputs if writes_codes(g) or id(t) in read}
+    return [g for g in groups if g.head.dynamic and id(g.head.node.inputs[0]) in codes]
 
 
 def fused_branch(node: Node, writers: Mapping[int, Group]) -> int | None:

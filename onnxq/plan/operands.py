@@ -43,6 +43,9 @@ def _weight_and_bias(
     node = group.head.node
     use = Use(node.name, rule.weight)
     scheme = _weight_scheme(node, rule, wishes)
+    if group.head.dynamic:
+        yield use, Weight(node.inputs[rule.weight].name, _in_bytes(scheme))
+        return
     yield use, Weight(node.inputs[rule.weight].name, scheme)
     place = _bias_place(group, rule)
     if place is None or not wishes.int32_bias or isinstance(scheme.granularity, PerBlock):
@@ -85,6 +88,11 @@ def _table_scheme(wishes: NodeSettings) -> Scheme:
     scheme = wishes.weights.for_axes(channel_axis=1, reduced_axis=1)
     if isinstance(scheme.granularity, PerBlock):
         scheme = replace(scheme, granularity=PerChannel(1))
+    return _in_bytes(scheme)
+
+
+def _in_bytes(scheme: Scheme) -> Scheme:
+    """The scheme for operators that take no 4-bit types."""
     return replace(scheme, qtype=replace(scheme.qtype, narrowest=8))
 
 

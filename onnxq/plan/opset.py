@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnxq.plan.decisions import Plan, Rows, Weight
+from onnxq.plan.decisions import DYNAMIC, Integer, Plan, Rows, Weight
 from onnxq.quant import PerBlock, PerChannel, Scheme
 from onnxq.targets import Target
 
@@ -12,16 +12,28 @@ _PER_TENSOR, _PER_CHANNEL, _WIDE_TYPES_AND_BLOCKS = 10, 13, 21
 """QuantizeLinear takes 8-bit per tensor since 10, an axis since 13, 4 and 16 bits and blocks
 since 21 (ONNX operator change log)."""
 
+_RUN_TIME = 11
+"""DynamicQuantizeLinear exists since 11; the weights beside it need no DequantizeLinear."""
+
 
 def needed_opset(plan: Plan, target: Target) -> int:
     """The lowest operator set in which every number format of the plan exists."""
     needed = max((_opset_of(scheme) for scheme in _schemes(plan)), default=0)
-    return max(needed, target.minimum_opset) if needed else 0
+    at_run_time = _RUN_TIME if plan.found_at_run_time else 0
+    return max(needed, target.minimum_opset, at_run_time) if needed else at_run_time
 
 
 def _schemes(plan: Plan) -> Iterator[Scheme]:
+    """The formats that Q and DQ are made for."""
     yield from (a.scheme for a in plan.activations.values())
-    yield from (o.scheme for o in plan.operands.values() if isinstance(o, Weight | Rows))
+    for use, operand in plan.operands.items():
+        if isinstance(operand, Weight | Rows) and not _is_dynamic(plan, use.node):
+            yield operand.scheme
+
+
+def _is_dynamic(plan: Plan, node: str) -> bool:
+    decision = plan.nodes.get(node)
+    return isinstance(decision, Integer) and decision.role == DYNAMIC
 
 
 def _opset_of(scheme: Scheme) -> int:

@@ -10,6 +10,7 @@ from onnxq.config import Config
 from onnxq.graph import Constant, Model, Node, Tensor, Variable, infer_types
 from onnxq.plan.candidates import Candidate, Context, examine
 from onnxq.plan.decisions import (
+    DYNAMIC,
     WEIGHTS_ONLY,
     Absorbed,
     Activation,
@@ -18,7 +19,14 @@ from onnxq.plan.decisions import (
     NodeDecision,
     Plan,
 )
-from onnxq.plan.neighbours import Group, build_group, choose_groups, fused_branch, writes_codes
+from onnxq.plan.neighbours import (
+    Group,
+    build_group,
+    choose_groups,
+    dynamic_beside_codes,
+    fused_branch,
+    writes_codes,
+)
 from onnxq.plan.operands import operands_of
 from onnxq.plan.opset import needed_opset
 from onnxq.plan.saturating import EVERYTHING, Interval, saturation
@@ -90,6 +98,19 @@ def _groups(
     model: Model, examined: Mapping[str, Candidate | str], context: Context
 ) -> tuple[list[Group], dict[str, str]]:
     candidates = {n: c for n, c in examined.items() if isinstance(c, Candidate)}
+    while True:
+        groups, reasons = _consistent(model, candidates, context)
+        beside = [g.head for g in dynamic_beside_codes(groups)]
+        if not beside:
+            return groups, reasons
+        # With them others may run in integers too, and write codes for yet others.
+        candidates |= {c.node.name: replace(c, data=(0,), dynamic=False) for c in beside}
+
+
+def _consistent(
+    model: Model, candidates: Mapping[str, Candidate], context: Context
+) -> tuple[list[Group], dict[str, str]]:
+    """The groups that run in integers, and the reasons why others stay float."""
     heads = [c for c in candidates.values() if not isinstance(c.rule, AbsorbedRule)]
     groups: list[Group] = []
     taken: set[str] = set()
@@ -125,6 +146,8 @@ def _node_decisions(
 
 def _role(group: Group) -> str:
     rule = group.head.rule
+    if group.head.dynamic:
+        return DYNAMIC
     return rule.role if group.reads_codes or not isinstance(rule, Compute) else WEIGHTS_ONLY
 
 

@@ -60,6 +60,7 @@ class NodeSettings:
     activations: Format
     int32_bias: bool
     keep_float: str = ""
+    dynamic: bool = False
 
 
 def base_settings(config: Config, target: Target) -> NodeSettings:
@@ -68,6 +69,7 @@ def base_settings(config: Config, target: Target) -> NodeSettings:
         weights=_changed(_of_storage(target.weights), config.weights),
         activations=_changed(_of_storage(target.activations, narrowest=8), config.activations),
         int32_bias=(config.bias or target.bias) == "int32",
+        dynamic=bool(config.activations.dynamic),
     )
 
 
@@ -144,6 +146,8 @@ def _apply(settings: NodeSettings, rule: LayerRule, where: str) -> NodeSettings:
         weights=_changed(settings.weights, rule.weights),
         activations=_changed(settings.activations, rule.activations),
     )
+    if rule.activations is not None and rule.activations.dynamic is not None:
+        changed = replace(changed, dynamic=rule.activations.dynamic)
     if rule.bias is not None:
         changed = replace(changed, int32_bias=rule.bias == "int32")
     if rule.keep_float is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from onnxq.graph import Model
-from onnxq.plan import Absorbed, Float, Integer, NodeDecision, Plan
+from onnxq.plan import DYNAMIC, WEIGHTS_ONLY, Absorbed, Float, Integer, NodeDecision, Plan
 from onnxq.report.staying_float import float_groups, float_table, operators
 from onnxq.report.tables import facts, table
 
@@ -24,10 +24,11 @@ def planned(plan: Plan, model: Model, *, every_node: bool) -> list[RenderableTyp
     """
     ops = operators(model)
     parts: list[RenderableType] = [_overview(plan, model)]
-    integer = Counter(ops[name] for name, d in plan.nodes.items() if isinstance(d, Integer))
+    integer = Counter((ops[name], _kind(d)) for name, d in plan.integer_nodes.items())
     if integer:
-        rows = [(str(n), op) for op, n in integer.most_common()]
-        parts.append(table(f"Runs in integers ({integer.total()})", (">nodes", "operator"), rows))
+        rows = [(str(n), op, kind) for (op, kind), n in integer.most_common()]
+        columns = (">nodes", "operator", "data")
+        parts.append(table(f"Runs in integers ({integer.total()})", columns, rows))
     groups = float_groups(plan, ops)
     if groups:
         parts.append(float_table(groups))
@@ -51,11 +52,24 @@ def describe(decision: NodeDecision) -> str:
     """What becomes of a node, in words."""
     match decision:
         case Integer(_, _, group):
-            return "integer" + (f", with {', '.join(group)}" if group else "")
+            kind = "" if decision.reads_codes else f", data {_kind(decision)}"
+            return "integer" + (f", with {', '.join(group)}" if group else "") + kind
         case Absorbed(into):
             return f"part of {into}"
         case Float(reason):
             return f"float: {reason}"
+
+
+def _kind(decision: Integer) -> str:
+    """How the data of an integer node comes to it."""
+    return _KINDS.get(decision.role, "of fixed ranges")
+
+
+_KINDS = {
+    DYNAMIC: "of ranges found in each run",
+    WEIGHTS_ONLY: "in float",
+    "table": "none, only stored in integers",
+}
 
 
 def _overview(plan: Plan, model: Model) -> RenderableType:
@@ -69,7 +83,8 @@ def _overview(plan: Plan, model: Model) -> RenderableType:
         ("target", plan.target),
         ("operator set", f"{max(plan.opset, model.opset)}{raised}"),
         ("nodes", nodes),
-        ("tensors quantized at run time", str(len(plan.activations))),
+        ("tensors quantized with fixed ranges", str(len(plan.activations))),
+        ("nodes that find ranges in each run", str(len(plan.found_at_run_time))),
         ("constants stored in integers", str(len(plan.operands))),
     )
     return facts("Plan", pairs)

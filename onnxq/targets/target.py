@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 AttributeValue: TypeAlias = int | str
+
+_PRODUCTS = ("MatMul", "Gemm")
+"""What is spelled with MatMulInteger where its data is quantized at run time."""
 
 
 class _Data(BaseModel):
@@ -50,6 +53,8 @@ class Compute(_Rule):
             With weights in blocks the node reads float data and writes float data.
         output: Whether the output must be quantized for the operator to run in integers
             (`required`), may stay float (`optional`), or is never quantized by itself.
+        dynamic: Whether it also runs in integers between float tensors, as a matrix product
+            whose data is quantized with the range of each run; a text says why it does not.
     """
 
     role: Literal["compute"]
@@ -58,6 +63,7 @@ class Compute(_Rule):
     bias_add: bool = False
     granularity: Literal["tensor", "channel", "block"] = "channel"
     output: Literal["required", "optional", "never"]
+    dynamic: bool | str = False
 
 
 class Absorbed(_Rule):
@@ -163,3 +169,11 @@ class Target(_Data):
     spelled: list[Literal["HardSwish", "HardSigmoid"]] = []
     operators: dict[str, Rule]
     never: dict[str, str] = {}
+
+    @field_validator("operators")
+    @classmethod
+    def _dynamic_products(cls, operators: dict[str, Rule]) -> dict[str, Rule]:
+        for name, rule in operators.items():
+            if isinstance(rule, Compute) and rule.dynamic is True and name not in _PRODUCTS:
+                raise ValueError(f"{name}.dynamic: only {' and '.join(_PRODUCTS)} can be")
+        return operators

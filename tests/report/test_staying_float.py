@@ -39,3 +39,10 @@ def test_every_decision_has_words():
         "part of c",
         "float: no integer form",
     ]
+
+
+def test_the_words_say_how_data_comes_to_a_node():
+    assert describe(Integer("dynamic", "y", ("b",))) == (
+        "integer, with b, data of ranges found in each run"
+    )
+    assert describe(Integer("weights-only", "y")) == "integer, data in float"

@@ -137,3 +137,11 @@ def test_a_circle_of_two_is_shown(tmp_path):
     written(tmp_path, 'extends = "a.toml"\n', "b.toml")
     with pytest.raises(ConfigError, match=r"a\.toml extends .*b\.toml extends .*a\.toml"):
         load_target(str(tmp_path / "a.toml"))
+
+
+def test_only_matrix_products_find_ranges_at_run_time(tmp_path):
+    text = 'extends = "ort-cpu"\nname = "own"\n[operators.Conv]\ndynamic = true\n'
+    with pytest.raises(ConfigError, match=r"Conv\.dynamic: only MatMul and Gemm can be"):
+        load_target(written(tmp_path, text))
+    assert load_target("ort-cpu").operators["MatMul"].dynamic is True
+    assert "slower" in load_target("ort-cpu").operators["Conv"].dynamic

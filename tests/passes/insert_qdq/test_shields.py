@@ -46,7 +46,7 @@ def test_the_engine_does_not_quantize_what_we_did_not(bias, tmp_path):
         onnxq.quantize(
             _chain(bias=bias),
             calibration=_SAMPLES,
-            config=onnxq.Config(skip=["conv1"], target=target),
+            config=onnxq.Config(skip=["conv1"], target=target, effort="quick"),
         )
         for target in ("ort-cpu", str(careless))
     )
@@ -59,7 +59,7 @@ def test_the_engine_does_not_quantize_what_we_did_not(bias, tmp_path):
 
 
 def test_the_bias_loses_nothing(run_model):
-    config = onnxq.Config(skip=["conv1"])
+    config = onnxq.Config(skip=["conv1"], effort="quick")
     model = _chain(bias=True)
     result = onnxq.quantize(model, calibration=_SAMPLES, config=config, verify=False)
     proto = result.model.to_proto()
