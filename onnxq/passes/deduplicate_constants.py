@@ -33,7 +33,7 @@ class DeduplicateConstants:
             if id(tensor) in inside or not tensor.outputs:
                 continue
             if tensor.size > 1 and not tensor.overridable and tensor.stored.dtype != object:
-                key = (tensor.stored.dtype.name, tuple(tensor.stored.shape))
+                key = (tensor.stored.dtype, tuple(tensor.stored.shape))
                 groups.setdefault(key, []).append(tensor)
         for alike in _several(groups):
             samples: dict[Hashable, list[Constant]] = {}

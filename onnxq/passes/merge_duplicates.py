@@ -157,7 +157,7 @@ def _operand(tensor: Tensor) -> Hashable:
     if not tensor.name:
         return None
     known = bound_constant(tensor)
-    if known is None or known.stored.nbytes > _SMALL or known.stored.dtype == object:
+    if known is None or known.stored.nbytes > _SMALL or known.stored.dtype.hasobject:
         return id(tensor)
     value = read(known)
-    return known.stored.dtype.name, tuple(value.shape), value.tobytes()
+    return value.dtype, value.shape, value.tobytes()

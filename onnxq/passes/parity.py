@@ -68,7 +68,7 @@ class Reference:
 
 
 def _tolerance(model: Model) -> float:
-    kinds = {c.stored.dtype.name for c in model.constants}
+    kinds = {dtype.name for dtype in {c.stored.dtype for c in model.constants}}
     kinds.update(t.dtype.name for t in model.outputs if t.dtype is not None)
     return max((_NARROW_TOLERANCE.get(kind, 0.0) for kind in kinds), default=0.0) or EXACT_TOLERANCE
 

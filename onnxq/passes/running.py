@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from typing import ClassVar, Protocol, runtime_checkable
 
 from onnxq.engine import Feed
@@ -119,30 +119,45 @@ def apply_passes(model: Model, passes: Sequence[Pass]) -> tuple[PassReport, ...]
     Raises:
         InvariantError: if a pass left an invalid graph.
     """
-    return tuple(_apply(model, p) for p in passes)
+    reports: list[PassReport] = []
+    wiring: int | None = None
+    for one in passes:
+        report, wiring = _apply(model, one, wiring)
+        reports.append(report)
+    return tuple(reports)
 
 
-def _apply(model: Model, one: Pass) -> PassReport:
+def _apply(model: Model, one: Pass, wiring: int | None = None) -> tuple[PassReport, int | None]:
+    """Apply one pass; its report, and the wiring after it if it is still the one before it.
+
+    Args:
+        model: The model.
+        one: The pass.
+        wiring: The model's wiring, if it is known.
+    """
     started = time.perf_counter()
     name = type(one).__name__
     model.forget_names()
-    wiring = _wiring(model)
+    before = _wiring(model) if wiring is None else wiring
     events = tuple(one.apply(model))
-    if events or _wiring(model) != wiring:
+    edited = bool(events) or _wiring(model) != before
+    if edited:
         sort(model.graph)
         check_invariants(model.graph, after=name)
-    return PassReport(name, events, time.perf_counter() - started)
+    report = PassReport(name, events, time.perf_counter() - started)
+    return report, None if edited else before
 
 
 def _wiring(model: Model) -> int:
     """A number that changes when a pass edits the main graph without saying so."""
-    return hash(tuple(id(x) for node in model.nodes for x in (node, *node.inputs, *node.outputs)))
+    linked = ((node, *node.inputs, *node.outputs) for node in model.nodes)
+    return hash(tuple(map(id, chain.from_iterable(linked))))
 
 
 def _apply_guarded(model: Model, one: Pass, reference: Reference) -> PassReport:
     """Apply one pass; take it back if it changes the outputs."""
     before = copy_model(model)
-    report = _apply(model, one)
+    report, _ = _apply(model, one)
     if not report.applied:
         return report
     error = reference.error(model)

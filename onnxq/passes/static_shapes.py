@@ -59,11 +59,11 @@ def _is_wanted(tensor: Tensor, settled: Mapping[int, Constant]) -> bool:
 
 def _value(node: Node, known: Known) -> Constant | None:
     """The constant a node of varying inputs computes; None if it is not known."""
-    if not node.standard or not node.outputs or all(isinstance(t, Constant) for t in node.inputs):
+    tensor = node.outputs[0] if node.outputs else None
+    content = None if tensor is None else whole(known.contents.get(tensor.name))
+    if tensor is None or content is None or not node.standard:
         return None
-    tensor = node.outputs[0]
-    content = whole(known.contents.get(tensor.name))
     shape, dtype = known.shape(tensor), known.dtype(tensor)
-    if content is None or shape is None or dtype is None:
+    if shape is None or dtype is None or all(isinstance(t, Constant) for t in node.inputs):
         return None
     return constant(tensor.name, np.asarray(content, dtype).reshape(len(shape) * (-1,)))

@@ -8,23 +8,24 @@ from itertools import islice
 
 from onnxq.calibration import Feeds, Ranges, Statistics, check_belongs, needs_histogram
 from onnxq.config import Auto, Config
-from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, processor_flags
+from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, processor_flags, runner
 from onnxq.graph import Model, Source, load
 from onnxq.measure import bytes_by_dtype, count_macs
 from onnxq.plan import Plan
 from onnxq.targets import Target, load_target
+from onnxq.workflow.accuracy_control import AccuracyControl
+from onnxq.workflow.aims import Measured, aim_of
 from onnxq.workflow.calibrating import observe, open_calibration
 from onnxq.workflow.deciding import decide
 from onnxq.workflow.judging import Judge
 from onnxq.workflow.preparing import Prepared, make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
-from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
+from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, measure_both, prove
 from onnxq.workflow.racing import Stopwatch
-from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
-from onnxq.workflow.searching import Search, questions_for, search
+from onnxq.workflow.searching import Search, first_recipe, questions_for, search
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.speeding import SpeedControl
 from onnxq.workflow.trials import Trial
@@ -111,14 +112,16 @@ class _Job:
         """Calibrate, find the best recipe, carry it out and prove the result."""
         config = self.config
         held_apart = config.evaluate.data is None and not config.calibration.random
-        division = Division(samples, held_apart)
+        division = Division(samples, held_apart, learn=config.effort != "quick")
         with self.stages.stage("calibrate"):
             statistics = self._observe(prepared.model, division)
         described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
-        bench = Workbench(prepared.model, self.target, config, statistics, described)
+        kept = [*division.probes, *division.learning]
+        bench = Workbench(prepared.model, self.target, config, statistics, described, kept)
         with self.stages.stage("choose a recipe"):
             judge_probes = Judge(prepared.model, division.probes)
             found = search(bench, judge_probes, first_recipe(config), questions_for(bench))
+        self._control_accuracy(found)
         slow = self._speed_up(found) if self.target.measurable and division.probes else ""
         with self.stages.stage("quantize"):
             quantization = bench.carry_out(found.recipe)
@@ -129,6 +132,26 @@ class _Job:
         warnings += feeds.notes if isinstance(feeds, Feeds) else ()
         proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
         return self._result(prepared, quantization, model, proof, found.trials, warnings)
+
+    def _control_accuracy(self, found: Search) -> None:
+        """Let layers return to float until the budget holds, or what the effort aims at."""
+        aim = aim_of(self.config)
+        if aim is None or not found.judge.probes:
+            return
+        if found.sqnr is None:
+            found.measure()
+        if not found.bench.decide(found.recipe).plan.integer_nodes:
+            return
+        with self.stages.stage("try accuracy"):
+            AccuracyControl(found, aim, partial(self._measure, found), self.progress).run()
+
+    def _measure(self, found: Search, model: Model) -> Measured:
+        """What a budget can limit: on the evaluation data with labels, else on the probes."""
+        if self.config.evaluate.labels is None:
+            return found.judge.compare(model), None
+        samples = judging_samples(self.config, self.specs, Division((), hold_out=False))
+        runs = runner(open_session(self.original)), runner(open_session(model))
+        return {}, measure_both(*runs, samples.feeds, self.config)
 
     def _speed_up(self, found: Search) -> str:
         """Leave float what is slower in integers; what the user should know of it."""
@@ -226,15 +249,6 @@ class _Job:
             yield RANDOM_WARNING
         if not quantization.plan.integer_nodes:
             yield "nothing can run in integers: the result is the prepared model"
-
-
-def first_recipe(config: Config) -> Recipe:
-    """What the configuration decides; the first answer where it leaves a question open."""
-    method = config.calibration.method
-    return Recipe(
-        method=method.candidates[0] if isinstance(method, Auto) else method,
-        weight_search=config.weights.search == "mse",
-    )
 
 
 def _with_ranges(model: Model, target: Target, config: Config, ranges: Ranges) -> Quantization:

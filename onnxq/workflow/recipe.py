@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from onnxq.calibration import describe
 from onnxq.config import MinMax, RangeMethod
+from onnxq.workflow.rewriting import Rewriting
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,16 @@ class Recipe:
         weight_search: Choose weight scales for the least squared error, not to cover the
             largest weight.
         integer_activations: Let HardSwish and its like run in integers, where they can.
+        rewritings: What is done to the float model first.
+        dynamic: Let matrix products find the ranges of what they read anew in every run.
         returned: Nodes that stay float for the sake of accuracy or speed, with the reason.
     """
 
     method: RangeMethod = field(default_factory=MinMax)
     weight_search: bool = False
     integer_activations: bool = True
+    rewritings: frozenset[Rewriting] = frozenset()
+    dynamic: bool = False
     returned: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -33,6 +38,11 @@ class Recipe:
             ("ranges of activations", describe(self.method)),
             ("scales of weights", "least squared error" if self.weight_search else "min-max"),
         ]
+        if self.rewritings:
+            names = sorted(rewriting.value for rewriting in self.rewritings)
+            facts.append(("float model", ", ".join(names).replace("_", " ")))
+        if self.dynamic:
+            facts.append(("matrix products", "ranges of each run"))
         if self.returned:
             facts.append(("returned to float", f"{len(self.returned)} layers"))
         return facts

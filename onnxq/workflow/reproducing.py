@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onnxq.config import Config
+from onnxq.config import Config, Corrections
 from onnxq.config.selectors import Name, OpType
 from onnxq.targets import load_target
 from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.rewriting import Rewriting
 
 
 def reproducing(config: Config, recipe: Recipe, operators: Iterable[str]) -> Config:
@@ -26,9 +27,12 @@ def reproducing(config: Config, recipe: Recipe, operators: Iterable[str]) -> Con
     search = "mse" if recipe.weight_search else "min-max"
     changed: dict[str, object] = {
         "effort": "none",
+        "corrections": Corrections(**{r.value: r in recipe.rewritings for r in Rewriting}),
         "calibration": calibration,
         "weights": config.weights.model_copy(update={"search": search}),
     }
+    if recipe.dynamic:
+        changed["activations"] = config.activations.model_copy(update={"dynamic": True})
     if skip:
         changed["skip"] = tuple(skip)
     return config.model_copy(update=changed)

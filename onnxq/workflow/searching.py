@@ -7,13 +7,14 @@ what there is by enough to pay for what it costs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnxq.calibration import describe
-from onnxq.config import Auto
+from onnxq.config import Auto, Config
 from onnxq.workflow.judging import Judge
 from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.rewriting import Rewriting
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.workbench import Workbench
 
@@ -49,6 +50,11 @@ class Search:
     recipe: Recipe
     sqnr: float | None = None
     trials: list[Trial] = field(default_factory=list)
+
+    def measure(self) -> None:
+        """Find the SQNR of the recipe as it is."""
+        self.sqnr = self.judge.sqnr(self.bench.carry_out(self.recipe).build())
+        self.trials.append(Trial("as configured", "", self.sqnr, taken=True))
 
     def ask(self, question: Question) -> None:
         """Try the answers to a question, and take the best one if it is worth it."""
@@ -111,23 +117,64 @@ def float_activations(found: Search) -> Iterator[Proposal]:
         yield Proposal("HardSwish and its like in float", other)
 
 
+def rewriting(kind: Rewriting) -> Callable[[Search], Iterator[Proposal]]:
+    """A rewriting of the float model, if the user left it open and it changes anything."""
+
+    def propose(found: Search) -> Iterator[Proposal]:
+        if getattr(found.bench.config.corrections, kind.value) is not None:
+            return
+        now = found.recipe.rewritings
+        more = found.bench.rewritten(now | {kind})
+        if len(more.reports) > len(found.bench.rewritten(now).reports) and more.changed:
+            yield Proposal(_WORDS[kind], replace(found.recipe, rewritings=now | {kind}))
+
+    return propose
+
+
+def dynamic_products(found: Search) -> Iterator[Proposal]:
+    """Matrix products that find their ranges anew in every run."""
+    if found.bench.config.activations.dynamic is not None:
+        return
+    other = replace(found.recipe, dynamic=True)
+    if found.bench.decide(other).plan.found_at_run_time:
+        yield Proposal("found anew in every run", other)
+
+
+_WORDS = {Rewriting.SPLIT_OUTLIERS: "large channels apart"}
+
 RANGES = Question("ranges of activations", range_method)
 WEIGHT_SCALES = Question("scales of weights", weight_scales)
 FLOAT_ACTIVATIONS = Question("activations", float_activations, gain=_WORTH_IT)
+DYNAMIC = Question("ranges of matrix products", dynamic_products, gain=_WORTH_IT)
+REWRITINGS = tuple(Question("float model", rewriting(kind), gain=_WORTH_IT) for kind in Rewriting)
+
+
+def first_recipe(config: Config) -> Recipe:
+    """What the configuration decides; the first answer where it leaves a question open."""
+    method = config.calibration.method
+    return Recipe(
+        method=method.candidates[0] if isinstance(method, Auto) else method,
+        weight_search=config.weights.search == "mse",
+        rewritings=frozenset(kind for kind in Rewriting if getattr(config.corrections, kind.value)),
+    )
 
 
 def questions_for(bench: Workbench) -> list[Question]:
     """What is worth asking about a model."""
-    if bench.config.effort == "none" or not bench.decide(Recipe()).plan.integer_nodes:
+    config = bench.config
+    if config.effort == "none" or not bench.decide(first_recipe(config)).plan.integer_nodes:
         return []  # In the latter case all recipes would give the same model.
-    if not isinstance(bench.config.calibration.method, Auto):
-        return []
-    return [RANGES, WEIGHT_SCALES, FLOAT_ACTIVATIONS]
+    scales = [RANGES, WEIGHT_SCALES] if isinstance(config.calibration.method, Auto) else []
+    if config.effort == "quick":
+        return scales
+    return [*scales, FLOAT_ACTIVATIONS, *REWRITINGS, DYNAMIC]
 
 
-def search(bench: Workbench, judge: Judge, start: Recipe, questions: Iterable[Question]) -> Search:
+def search(bench: Workbench, judge: Judge, start: Recipe, questions: Sequence[Question]) -> Search:
     """Ask questions in turn; the search holds the recipe found, and what was tried."""
     found = Search(bench, judge, start)
+    if questions and RANGES not in questions:
+        found.measure()
     for question in questions:
         found.ask(question)
     return found

@@ -49,7 +49,7 @@ def judge(
     speedup: Speedup | None,
 ) -> Verdict:
     """Hold the measurements against the budget."""
-    findings = [_outputs(fidelity), _quality(budget, accuracy, fidelity)]
+    findings = [_outputs(fidelity), judge_quality(budget, accuracy, fidelity)]
     if budget.min_speedup is not None and speedup is not None:
         findings.append(_latency(budget.min_speedup, speedup))
     return Verdict(tuple(f for f in findings if f is not None))
@@ -63,11 +63,12 @@ def _outputs(fidelity: Mapping[str, Fidelity]) -> Finding | None:
     return Finding("outputs", passed=False, text=text)
 
 
-def _quality(
+def judge_quality(
     budget: Budget,
     accuracy: tuple[Accuracy, Accuracy] | None,
     fidelity: Mapping[str, Fidelity],
 ) -> Finding | None:
+    """Hold accuracy, or how close the outputs are, against the budget."""
     if budget.max_drop is None and budget.minimum is None:
         return None if accuracy else _noise(fidelity)
     name = budget.metric or ("accuracy" if accuracy else "sqnr")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onnxq.calibration import Ranges, Statistics
 from onnxq.config import Config
+from onnxq.engine import Feed
 from onnxq.errors import InvariantError
 from onnxq.graph import Model, copy_model
 from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes, nearest_codes
 from onnxq.plan import Activation, Plan, Use
 from onnxq.quant import Codes, QParams
 from onnxq.targets import Target
+from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import parameters_of, ranges_of
 from onnxq.workflow.deciding import Decided, decide
 from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.rewriting import Rewriting, Rewritten, rewrite
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Workbench:
         config: The user's wishes.
         statistics: What calibration saw of the tensors that some recipe may quantize.
         feeds: Where the samples came from.
+        kept: Those that are in memory: rewritten models are calibrated with them.
     """
 
     model: Model
@@ -75,10 +79,27 @@ class Workbench:
     config: Config
     statistics: Statistics
     feeds: str
+    kept: Sequence[Feed] = ()
 
     def __post_init__(self) -> None:
+        start = _Base(Rewritten(self.model), self.statistics)
+        self._bases: dict[frozenset[Rewriting], _Base] = {frozenset(): start}
         self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
         self._ranges: dict[tuple[object, ...], Ranges] = {}
+
+    def rewritten(self, rewritings: frozenset[Rewriting]) -> Rewritten:
+        """The float model after some rewritings."""
+        return self._base(rewritings).rewritten
+
+    def _base(self, rewritings: frozenset[Rewriting]) -> _Base:
+        if rewritings not in self._bases:
+            rewritten = rewrite(self.model, rewritings, self.kept)
+            statistics = self.statistics
+            if rewritten.changed:
+                model, tensors = tensors_to_observe(rewritten.model, self.target, self.config)
+                statistics = observe(model, list(tensors), self.kept, histogram=True, progress=None)
+            self._bases[rewritings] = _Base(rewritten, statistics)
+        return self._bases[rewritings]
 
     def decide(self, recipe: Recipe) -> Decided:
         """The plan of a recipe."""
@@ -96,7 +117,12 @@ class Workbench:
         return Quantization.made(recipe, decided, ranges)
 
     def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
-        key = (recipe.integer_activations, tuple(sorted(recipe.returned.items())))
+        key = (
+            recipe.rewritings,
+            recipe.dynamic,
+            recipe.integer_activations,
+            tuple(sorted(recipe.returned)),
+        )
         if key not in self._decided:
             self._decided[key] = self._decide_around_gaps(recipe)
         return self._decided[key]
@@ -104,16 +130,17 @@ class Workbench:
     def _decide_around_gaps(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
         """Leaving one tensor float may make others necessary, so plans are made until it fits."""
         gaps: dict[str, str] = {}
+        base = self._base(recipe.rewritings)
         while True:
             decided = decide(
-                self.model,
+                base.rewritten.model,
                 self.target,
-                self.config,
-                returned=recipe.returned,
+                _configured(self.config, recipe),
+                returned={**base.rewritten.float_nodes, **recipe.returned},
                 unavailable=gaps,
                 integer_activations=recipe.integer_activations,
             )
-            found = _gaps(decided.plan, self.statistics)
+            found = _gaps(decided.plan, base.statistics)
             if not found:
                 return decided, gaps
             if found.keys() <= gaps.keys():
@@ -127,8 +154,25 @@ class Workbench:
     def _ranges_of(self, plan: Plan, recipe: Recipe) -> Ranges:
         key = (plan.model, recipe.method, tuple(plan.activations.items()))
         if key not in self._ranges:
-            self._ranges[key] = ranges_of(plan, self.statistics, recipe.method, self.feeds)
+            statistics = self._base(recipe.rewritings).statistics
+            self._ranges[key] = ranges_of(plan, statistics, recipe.method, self.feeds)
         return self._ranges[key]
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A float model to start from, and what calibration saw of its tensors."""
+
+    rewritten: Rewritten
+    statistics: Statistics
+
+
+def _configured(config: Config, recipe: Recipe) -> Config:
+    """The configuration, with dynamic activations if the recipe has them."""
+    if not recipe.dynamic:
+        return config
+    activations = config.activations.model_copy(update={"dynamic": True})
+    return config.model_copy(update={"activations": activations})
 
 
 def tensors_to_observe(
