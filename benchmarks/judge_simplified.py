@@ -12,19 +12,18 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+from speed_sets import speeds
 
 from onnxq.calibration import open_feeds
 from onnxq.engine import Feed, InputSpec, Run, input_specs, open_session, runner
 from onnxq.errors import OnnxqError
-from onnxq.measure import Fidelity, Latency, compare_outputs, measure_latency, timed_run
+from onnxq.measure import Fidelity, compare_outputs
 
 SAMPLES = 4
-OPENINGS = 3
 CONTROL = "control"
 # Equal outputs have no finite ratio; float32 itself carries no more than about 150 dB.
 EQUAL = 200.0
@@ -45,7 +44,7 @@ def judge(source: Path, samples: Path, files: Mapping[str, Path], seconds: float
         judged[name] = {"nodes": nodes(path)} | _parity(original, path, specs, feeds)
     timed = {"input": source, CONTROL: source}
     timed |= {name: path for name, path in files.items() if "failure" not in judged[name]}
-    for name, figures in _speeds(timed, feeds[0], seconds).items():
+    for name, figures in speeds(timed, feeds[0], seconds).items():
         judged[name] |= figures
     return judged
 
@@ -101,32 +100,6 @@ def _ratio(fidelity: Fidelity) -> float:
     if fidelity.sqnr is None:
         return EQUAL if fidelity.exact in (None, 1.0) else 0.0
     return max(-EQUAL, min(EQUAL, fidelity.sqnr))
-
-
-def _speeds(files: Mapping[str, Path], feed: Feed, seconds: float) -> Judged:
-    """Time all files in several sets of sessions, and join the intervals.
-
-    Two sessions of one file differ by some per cent, by where their memory lies: more than one
-    set's interval shows. The joined interval reaches from the lowest end to the highest.
-    """
-    openings = [_opening(files, feed, seconds / OPENINGS) for _ in range(OPENINGS)]
-    joined: Judged = {}
-    for place, name in enumerate(files):
-        timings = [latency.timings[place] for latency in openings]
-        speedups = [latency.speedups[place] for latency in openings]
-        joined[name] = {
-            "milliseconds": round(median(timing.median for timing in timings), 4),
-            "speedup": round(median(speedup.value for speedup in speedups), 4),
-            "low": round(min(speedup.low for speedup in speedups), 4),
-            "high": round(max(speedup.high for speedup in speedups), 4),
-            "rounds": sum(latency.rounds for latency in openings),
-        }
-    return joined
-
-
-def _opening(files: Mapping[str, Path], feed: Feed, seconds: float) -> Latency:
-    runs = {name: timed_run(path, feed) for name, path in files.items()}
-    return measure_latency(runs, rounds=400, budget_seconds=seconds)
 
 
 def main() -> None:

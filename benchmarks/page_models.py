@@ -37,14 +37,14 @@ def ppocr_det(cache: Cache) -> Case:
     """A segmenter that finds text on a page."""
     requirement = "rapidocr-onnxruntime==1.4.4"
     folder = cache.package(requirement)
-    pages = _pages(cache, 16, (640, 640), seed=9)
+    pages = _pages(cache, 28, (640, 640), seed=9)
     images = photographs.as_array(pages, 127.5, 127.5, blue_first=True)
     return Case(
         name="ppocr_det",
         package=requirement,
         model=onnx.load(next(folder.rglob("ch_PP-OCRv4_det_infer.onnx"))),
-        calibration={"x": images[:8]},
-        held_out={"x": images[8:]},
+        calibration={"x": images[:12]},
+        held_out={"x": images[12:]},
         metric="sqnr",
         origin="synthetic: pages of drawn text with real photographs in them",
         remarks=("normalised to -1..1, as the package's configuration says",),
@@ -56,7 +56,7 @@ def ppocr_cls(cache: Cache) -> Case:
     requirement = "rapidocr==3.10.0"
     folder = cache.package(requirement)
     scribe = drawn_text.scribe(cache, seed=10)
-    labels = np.arange(320, dtype=np.int64) % 2
+    labels = np.arange(664, dtype=np.int64) % 2
     lines = [scribe.line()[0].rotate(180 * int(label)) for label in labels]
     images = np.stack([drawn_text.fitted(line, 48, 192) for line in lines])
     return Case(

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.version_converter
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from onnxruntime.quantization import (
@@ -64,6 +66,13 @@ def prepare(model: Path, prepared: Path) -> str:
     return "full"
 
 
+def raised(model: Path, raised_model: Path, opset: int) -> Path:
+    """Convert a model to a newer opset, as its output may need; return the file to go on with."""
+    converted = onnx.version_converter.convert_version(onnx.load(model), opset)
+    onnx.save(converted, raised_model)
+    return raised_model
+
+
 def load_error(model: Path) -> str | None:
     """Return why ONNX Runtime refuses its own output, or None if it loads."""
     options = onnxruntime.SessionOptions()
@@ -84,6 +93,7 @@ def main() -> None:
     parser.add_argument("--method", choices=METHODS, default="min-max")
     parser.add_argument("--batch", type=int, default=1, help="samples of one run")
     parser.add_argument("--per-tensor", action="store_true", help="one scale for each weight")
+    parser.add_argument("--opset", type=int, help="convert the model to this opset beforehand")
     arguments = parser.parse_args()
     with np.load(arguments.calibration) as archive:
         feed = {name: archive[name] for name in archive.files}
@@ -93,7 +103,10 @@ def main() -> None:
     # The tools leave files of their own in the working directory.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         prepared = Path(folder) / "prepared.onnx"
-        preparation = prepare(model, prepared)
+        source = model
+        if arguments.opset is not None:
+            source = raised(model, Path(folder) / "raised.onnx", arguments.opset)
+        preparation = prepare(source, prepared)
         prepared_at = time.perf_counter()
         quantize_static(
             str(prepared),

@@ -24,10 +24,22 @@ class BasicBlock(nn.Module):
 
 def resnet() -> nn.Module:
     """ResNet-18 of half width."""
-    layers: list[nn.Module] = [conv_bn(3, 32, 7, 2), nn.MaxPool2d(3, 2, 1)]
-    for channels, out, stride in ((32, 32, 1), (32, 64, 2), (64, 128, 2), (128, 256, 2)):
-        layers += [BasicBlock(channels, out, stride), BasicBlock(out, out, 1)]
-    return nn.Sequential(*layers, Classifier(256))
+    return _resnet(32, classes=100)
+
+
+def resnet18() -> nn.Module:
+    """ResNet-18 as it is known."""
+    return _resnet(64, classes=1000)
+
+
+def _resnet(width: int, classes: int) -> nn.Module:
+    layers: list[nn.Module] = [conv_bn(3, width, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    channels = width
+    for stage in range(4):
+        out = width << stage
+        layers += [BasicBlock(channels, out, 2 if stage else 1), BasicBlock(out, out, 1)]
+        channels = out
+    return nn.Sequential(*layers, Classifier(channels, classes))
 
 
 class RepBlock(nn.Module):

@@ -62,6 +62,7 @@ NETWORKS: Mapping[str, Network] = {
     "efficientnet": _image(mobile.efficientnet, 192),
     "lcnet": _image(mobile.lcnet, 224),
     "resnet": _image(residual.resnet, 128),
+    "resnet18": _image(residual.resnet18, 224),
     "repvgg": _image(residual.repvgg, 128),
     "densenet": _image(residual.densenet, 128),
     "vit": _image(vision.VisionTransformer, 128),
