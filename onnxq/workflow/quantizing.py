@@ -209,7 +209,6 @@ class _Job:
         trials: Iterable[Trial],
         warnings: Iterable[str],
     ) -> QuantizeResult:
-        operators = {node.op for node in prepared.model.nodes}
         proto = model.to_proto()
         cost = count_macs(proto)
         speedup = proof.latency.speedups[1] if proof.latency else None
@@ -218,7 +217,7 @@ class _Job:
             plan=quantization.plan,
             ranges=quantization.ranges,
             recipe=quantization.recipe,
-            config=reproducing(self.config, quantization.recipe, operators),
+            config=reproducing(self.config, quantization.recipe, prepared.model),
             trials=tuple(trials),
             reports=prepared.reports,
             parity=prepared.parity,

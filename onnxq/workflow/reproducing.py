@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from onnxq.config import Config, Corrections
-from onnxq.config.selectors import Name, OpType
+from onnxq.config import Config, Corrections, Name, OpType
+from onnxq.graph import Model
 from onnxq.targets import load_target
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.rewriting import Rewriting
+from onnxq.workflow.workbench import dynamic_config
 
 
-def reproducing(config: Config, recipe: Recipe, operators: Iterable[str]) -> Config:
+def reproducing(config: Config, recipe: Recipe, model: Model) -> Config:
     """A configuration that gives the same file as `config` did when the search found `recipe`.
 
     Args:
         config: What was asked for.
         recipe: What was found.
-        operators: Operators of the simplified float model: a selector must match something.
+        model: The simplified float model: selectors must match something in it.
     """
     skip = [*config.skip, *(Name(name=name) for name in recipe.returned)]
     if not recipe.integer_activations:
-        spelled = set(load_target(config.target).spelled) & set(operators)
+        spelled = set(load_target(config.target).spelled) & {node.op for node in model.nodes}
         skip += [OpType(op_type=operator) for operator in sorted(spelled)]
     calibration = config.calibration.model_copy(update={"method": recipe.method})
     search = "mse" if recipe.weight_search else "min-max"
@@ -32,7 +31,7 @@ def reproducing(config: Config, recipe: Recipe, operators: Iterable[str]) -> Con
         "weights": config.weights.model_copy(update={"search": search}),
     }
     if recipe.dynamic:
-        changed["activations"] = config.activations.model_copy(update={"dynamic": True})
+        changed["overrides"] = dynamic_config(config, load_target(config.target), model).overrides
     if skip:
         changed["skip"] = tuple(skip)
     return config.model_copy(update=changed)

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onnxq.calibration import Ranges, Statistics
-from onnxq.config import Config
+from onnxq.config import ActivationFormat, Config, OpType, Override
 from onnxq.engine import Feed
 from onnxq.errors import InvariantError
 from onnxq.graph import Model, copy_model
 from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes, nearest_codes
 from onnxq.plan import Activation, Plan, Use
 from onnxq.quant import Codes, QParams
-from onnxq.targets import Target
+from onnxq.targets import Compute, Target
 from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import parameters_of, ranges_of
 from onnxq.workflow.deciding import Decided, decide
@@ -130,12 +130,14 @@ class Workbench:
     def _decide_around_gaps(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
         """Leaving one tensor float may make others necessary, so plans are made until it fits."""
         gaps: dict[str, str] = {}
-        base = self._base(recipe.rewritings)
+        base, config = self._base(recipe.rewritings), self.config
+        if recipe.dynamic:
+            config = dynamic_config(config, self.target, self.model)
         while True:
             decided = decide(
                 base.rewritten.model,
                 self.target,
-                _configured(self.config, recipe),
+                config,
                 returned={**base.rewritten.float_nodes, **recipe.returned},
                 unavailable=gaps,
                 integer_activations=recipe.integer_activations,
@@ -167,12 +169,19 @@ class _Base:
     statistics: Statistics
 
 
-def _configured(config: Config, recipe: Recipe) -> Config:
-    """The configuration, with dynamic activations if the recipe has them."""
-    if not recipe.dynamic:
-        return config
-    activations = config.activations.model_copy(update={"dynamic": True})
-    return config.model_copy(update={"activations": activations})
+def dynamic_config(config: Config, target: Target, model: Model) -> Config:
+    """A configuration in which all products find their ranges anew in every run, where they can."""
+    present = {node.op for node in model.nodes if node.standard}
+    able = [
+        operator
+        for operator, rule in target.operators.items()
+        if isinstance(rule, Compute) and rule.dynamic is True and operator in present
+    ]
+    wishes = [
+        Override(match=OpType(op_type=operator), activations=ActivationFormat(dynamic=True))
+        for operator in able
+    ]
+    return config.model_copy(update={"overrides": (*wishes, *config.overrides)})
 
 
 def tensors_to_observe(
