@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from onnxq.plan import Plan as Plan
     from onnxq.rules import Rule as Rule
     from onnxq.workflow import QuantizeResult as QuantizeResult
+    from onnxq.workflow import Sensitivity as Sensitivity
     from onnxq.workflow import SimplifyResult as SimplifyResult
     from onnxq.workflow import quantize as quantize
+    from onnxq.workflow import sensitivity as sensitivity
     from onnxq.workflow import simplify as simplify
 
 __version__ = "0.1.0"
@@ -42,12 +44,14 @@ _HOME = {
     "Refused": "onnxq.passes",
     "Rule": "onnxq.rules",
     "RunResult": "onnxq.passes",
+    "Sensitivity": "onnxq.workflow",
     "SimplifyResult": "onnxq.workflow",
     "load": "onnxq.graph",
     "load_config": "onnxq.config",
     "quantize": "onnxq.workflow",
     "run": "onnxq.passes",
     "save": "onnxq.graph",
+    "sensitivity": "onnxq.workflow",
     "simplify": "onnxq.workflow",
 }
 

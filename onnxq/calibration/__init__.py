@@ -1,5 +1,6 @@
 """Calibration: samples, statistics in bounded memory, and the ranges that follow from them."""
 
+from onnxq.calibration.channel_statistics import ChannelStatistics, collect_channels
 from onnxq.calibration.collection import Progress, Statistics, collect, collect_parallel
 from onnxq.calibration.feeds import Feeds
 from onnxq.calibration.methods import (
@@ -9,8 +10,10 @@ from onnxq.calibration.methods import (
     needs_histogram,
     range_of,
 )
+from onnxq.calibration.moments import Moments
 from onnxq.calibration.opening import open_feeds
 from onnxq.calibration.parameters import activation_parameters
+from onnxq.calibration.patches import Padding, Patches, Rows, Vectors
 from onnxq.calibration.random_feeds import random_feeds
 from onnxq.calibration.ranges import Range, Ranges, check_belongs
 from onnxq.calibration.statistics import (
@@ -23,17 +26,24 @@ from onnxq.calibration.storage import load_statistics, save_statistics
 
 __all__ = [
     "LARGEST_ORDINARY",
+    "ChannelStatistics",
     "Feeds",
+    "Moments",
+    "Padding",
+    "Patches",
     "Progress",
     "Range",
     "RangeRequest",
     "Ranges",
+    "Rows",
     "Statistics",
     "TensorStatistics",
+    "Vectors",
     "activation_parameters",
     "are_ordinary",
     "check_belongs",
     "collect",
+    "collect_channels",
     "collect_parallel",
     "describe",
     "estimate_ranges",

@@ -13,6 +13,7 @@ COMMANDS = {
     "quantize": Entry("onnxq.cli.quantize", "Quantize a model and prove the result."),
     "simplify": Entry("onnxq.cli.simplify", "Make a float model faster, exactly."),
     "plan": Entry("onnxq.cli.plan", "Show what quantize would do, and touch nothing."),
+    "sensitivity": Entry("onnxq.cli.sensitivity", "Show which layers cost how much accuracy."),
     "inspect": Entry("onnxq.cli.inspect", "Show what a model is made of."),
     "compare": Entry("onnxq.cli.compare", "Compare the outputs, size and speed of two models."),
     "bench": Entry("onnxq.cli.bench", "Measure how fast models run."),

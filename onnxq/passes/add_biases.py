@@ -45,7 +45,7 @@ def _channels(node: Node) -> int:
     weight = bound_constant(node.inputs[1])
     if weight is None or weight.stored.dtype != np.float32 or not prod(weight.stored.shape):
         return 0
-    shape = tuple(weight.stored.shape)
+    shape: tuple[int, ...] = tuple(weight.stored.shape)
     if node.op == "Gemm":
         return shape[0] if node.attrs.get("transB", 0) else shape[1]
     if node.op == "ConvTranspose":

@@ -6,6 +6,7 @@ from onnxq.report.inspected import inspected
 from onnxq.report.json_text import json_text, save_json, save_text
 from onnxq.report.planned import plan_facts, planned
 from onnxq.report.quantized import quantized
+from onnxq.report.sensitivity import sensitivity_tables
 from onnxq.report.settings import settings_table
 from onnxq.report.simplified import simplified
 from onnxq.report.summary import summary
@@ -21,6 +22,7 @@ __all__ = [
     "quantized",
     "save_json",
     "save_text",
+    "sensitivity_tables",
     "settings_table",
     "simplified",
     "summary",

@@ -28,6 +28,10 @@ from onnxq.workflow.simulation import Simulation, Switch
 from onnxq.workflow.workbench import Quantization
 
 PROBES = 4
+
+_EVALUATIONS = 400
+"""Of models with more quantizations, those that cost little share what they cost."""
+
 _COUNTS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
@@ -108,7 +112,7 @@ def _layers(
 ) -> list[LayerCost]:
     """All layers, the most costly first."""
     model, plan = quantization.decided.model, quantization.plan
-    found = layer_noises(model, plan, single_noises(simulation, progress))
+    found = layer_noises(model, plan, single_noises(simulation, progress, evaluations=_EVALUATIONS))
     local, macs = local_sqnr(quantization, probes), _macs(quantization)
     nodes, total = {node.name: node for node in model.nodes}, sum(n.own for n in found.values())
     costs = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import ceil
 
 from onnxq.graph import Model, Node
 from onnxq.plan import Integer, Plan, Use
@@ -12,6 +14,12 @@ from onnxq.workflow.progress import Progress, silent
 from onnxq.workflow.simulation import Simulation, Switch
 
 STAGE = "measure layers"
+
+EVALUATIONS = 192
+"""So many subsets of a plan's quantizations tell enough to choose layers by."""
+
+Row = tuple[Switch, ...]
+"""Quantizations of the same codes."""
 
 _MOVES = "same-scale"
 
@@ -31,22 +39,51 @@ class LayerNoise:
     own: float
 
 
-def single_noises(simulation: Simulation, progress: Progress = silent) -> dict[Switch, float]:
+def single_noises(
+    simulation: Simulation, progress: Progress = silent, *, evaluations: int = EVALUATIONS
+) -> dict[Switch, float]:
     """Noise over signal at the outputs of every quantization alone.
 
-    Tensors that hold the same codes, moved from one to the other, are measured as one and share
-    its noise equally, so that the sum counts it once.
+    1. Tensors that hold the same codes, moved from one to the other, are measured as one.
+    2. Where there are more than may be measured, neighbours are measured together first, and
+       the noisiest group is halved again and again.
+    3. Those measured together share their noise equally, so that the sum counts it once.
 
     Args:
         simulation: Of the plan; how many probes it has says how much this costs.
         progress: Called as the work goes on, with the stage "measure layers".
+        evaluations: How many subsets of the quantizations are measured at most.
     """
     rows = moved_codes(simulation.model, simulation.plan)
     found: dict[Switch, float] = {}
-    for done, row in enumerate(rows, 1):
-        found.update(dict.fromkeys(row, simulation.noise(row) / len(row)))
-        progress(STAGE, done, len(rows))
+    for group, noise in _measured(rows, simulation, evaluations, progress):
+        for row in group:
+            found.update(dict.fromkeys(row, noise / len(group) / len(row)))
     return found
+
+
+def _measured(
+    rows: list[Row], simulation: Simulation, evaluations: int, progress: Progress
+) -> Iterator[tuple[list[Row], float]]:
+    """Groups of rows with their noise; of one row each where there are evaluations enough."""
+    first = len(rows) if len(rows) <= evaluations else max(evaluations // 4, 1)
+    width = ceil(len(rows) / max(first, 1))
+    waiting = [rows[begin : begin + width] for begin in range(0, len(rows), max(width, 1))]
+    known: list[tuple[float, int, list[Row]]] = []
+    done, total = 0, min(evaluations, len(rows))
+    while True:
+        for group in waiting:
+            noise = simulation.noise([switch for row in group for switch in row])
+            heappush(known, (-noise, done := done + 1, group))
+            progress(STAGE, min(done, total), total)
+        if not known:
+            return
+        noise, _, group = heappop(known)
+        if len(group) == 1 or done + 2 > evaluations:
+            waiting = []
+            yield group, -noise
+            continue
+        waiting = [group[: len(group) // 2], group[len(group) // 2 :]]
 
 
 def layer_noises(model: Model, plan: Plan, noises: Mapping[Switch, float]) -> dict[str, LayerNoise]:
@@ -99,7 +136,7 @@ def _switches(decision: Integer, members: Sequence[Node], plan: Plan) -> list[Sw
     return [*found, *dict.fromkeys(name for name in around if name in plan.activations)]
 
 
-def moved_codes(model: Model, plan: Plan) -> list[tuple[Switch, ...]]:
+def moved_codes(model: Model, plan: Plan) -> list[Row]:
     """All quantizations of a plan; those of tensors that hold the same codes in one row."""
     rows: dict[Switch, list[Switch]] = {switch: [switch] for switch in plan.quantizations}
     for node in model.nodes:

@@ -15,11 +15,13 @@ from onnxq.rules.scaling import (
     find_sites,
 )
 
+_FOLDS = 2
+
 
 def observe_channels(
     model: Model, axes: Mapping[str, tuple[int, ...]], feeds: Iterable[Feed]
-) -> dict[str, ChannelStatistics]:
-    """Run `model` over `feeds` and keep statistics of the channels of tensors.
+) -> tuple[dict[str, ChannelStatistics], ...]:
+    """Run `model` over `feeds` and keep statistics of the channels of tensors, in two parts.
 
     Args:
         model: The float model; it is not changed.
@@ -31,13 +33,13 @@ def observe_channels(
         ModelError: if the model does not run on a sample.
     """
     if not axes:
-        return {}
+        return ()
     twin = copy_model(model)
     variables = twin.variables
     twin.graph.outputs = [variables[name] for name in axes]
     # Nothing else runs meanwhile, so spinning threads disturb nobody.
     run = runner(open_session(twin, spinning=True), list(axes))
-    return collect_channels(run, feeds, axes)
+    return collect_channels(run, feeds, axes, folds=_FOLDS)
 
 
 def find_factors(
@@ -62,5 +64,5 @@ def find_factors(
         ModelError: if the model does not run on a sample.
     """
     sites = [site for site in find_sites(model, insert=insert) if site.count]
-    statistics = observe_channels(model, channel_axes(sites, quantized), feeds)
-    return choose_factors(sites, statistics, quantized, search)
+    folds = observe_channels(model, channel_axes(sites, quantized), feeds)
+    return choose_factors(sites, folds, quantized, search)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TypeAlias
@@ -72,8 +72,9 @@ class Gptq:
             the bias afterwards.
         steps: 1 rounds all layers for the inputs that they have in the float model. More divide
             the layers into so many steps in topological order: each looks at the inputs that it
-            gets from quantized activations and the layers already rounded, and makes up for what
-            has changed in them.
+            gets from quantized activations and the layers already rounded.
+        making_up: With more than one step, also make up for what has changed in the inputs: the
+            damping of that, as in `made_up_for`. None lets it be.
     """
 
     learning: Learning = field(default_factory=Learning)
@@ -81,6 +82,7 @@ class Gptq:
     vectors: int = 512
     centred: bool = False
     steps: int = 1
+    making_up: float | None = None
 
 
 RoundingMethod: TypeAlias = Nearest | Hqq | Gptq
@@ -114,7 +116,7 @@ def round_weights(
     model: Model,
     plan: Plan,
     activations: Mapping[str, QParams],
-    feeds: Sequence[Feed],
+    feeds: Iterable[Feed],
     method: RoundingMethod,
 ) -> RoundedWeights:
     """Round every weight and table of a plan.
@@ -123,9 +125,12 @@ def round_weights(
         model: The float model that the plan was made for. It is not changed.
         plan: What is stored in integers.
         activations: Parameters of every activation in the plan, by tensor name.
-        feeds: Samples, read once per step and more often where second moments of all layers take
-            more than 512 MB; not read by methods that look at weights alone.
+        feeds: Samples that can be read again: once per step, and more often where second moments
+            take more than 512 MB. Methods that look at weights alone do not read them.
         method: How.
+
+    Raises:
+        DataError: There is no sample, and the method needs some.
 
     Memory with `Gptq`: 512 MB of second moments or those of a single layer, a copy of the model,
     and one sample's layer inputs.
@@ -180,7 +185,7 @@ class _Rounding:
     model: Model
     plan: Plan
     activations: Mapping[str, QParams]
-    feeds: Sequence[Feed]
+    feeds: Iterable[Feed]
     method: Gptq
 
     def __post_init__(self) -> None:
@@ -221,9 +226,9 @@ class _Rounding:
         moments = moments.centred() if self.method.centred else moments
         weight, learning = read(constant), self.method.learning
         target = None
-        if moments.cross is not None:
+        if moments.cross is not None and self.method.making_up is not None:
             target = made_up_for(
-                weight, layer.products, moments.second, moments.cross, learning.damping
+                weight, layer.products, moments.second, moments.cross, self.method.making_up
             )
         learned: Learned = learn_codes(
             weight, before.parameters, layer.products, moments.second, learning, target

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from onnxq.calibration import Moments, Patches, Rows, Vectors
-from onnxq.engine import Feed, Optimization, open_session, runner
+from onnxq.engine import Feed, open_session, runner
+from onnxq.errors import DataError
 from onnxq.graph import Model, Node, Variable, copy_model
 from onnxq.passes import stored_constant
 from onnxq.plan import Plan, Use, Weight
@@ -102,7 +103,7 @@ def _meeting(node: Node, shape: tuple[int, ...]) -> tuple[Rows, Products] | None
 def collect_moments(
     layers: Sequence[Layer],
     floats: Model,
-    feeds: Sequence[Feed],
+    feeds: Iterable[Feed],
     *,
     most: int,
     changed: Model | None = None,
@@ -116,6 +117,9 @@ def collect_moments(
         most: Vectors per sample and layer; where there are more, an even selection.
         changed: A model with nodes of the same names whose inputs count instead, those of the
             float model being the second ones.
+
+    Raises:
+        DataError: There is no sample.
     """
     keys = list(dict.fromkeys(layer.key for layer in layers))
     run_floats = _Inputs(floats, layers)
@@ -133,6 +137,10 @@ def collect_moments(
                 else Moments.of(rows.rows(other[name], most), taken)
             )
             found[key] = found[key].merge(moments) if key in found else moments
+    if not found:
+        raise DataError(
+            "no samples to round weights with", remedy="give samples, or round without any"
+        )
     return found
 
 
@@ -145,8 +153,7 @@ class _Inputs:
         wanted = {layer.input: nodes[layer.use.node].inputs[_DATA] for layer in layers}
         part.graph.outputs = list({id(t): t for t in wanted.values()}.values())
         self._names = {name: tensor.name for name, tensor in wanted.items()}
-        # Integer kernels would need the Q behind a layer, which is cut off here.
-        self._run = runner(open_session(part, optimization=Optimization.ALL, threads=0))
+        self._run = runner(open_session(part))
 
     def __call__(self, feed: Feed) -> Feed:
         outputs = self._run(feed)

@@ -112,8 +112,13 @@ class Workbench:
     def carry_out(self, recipe: Recipe) -> Quantization:
         """Everything a recipe says, but for the insertion of Q/DQ."""
         decided, gaps = self._decide(recipe)
-        # Whoever uses the ranges again must come to the same plan.
-        ranges = replace(self._ranges_of(decided.plan, recipe), unobserved=tuple(gaps))
+        ranges = self._ranges_of(decided.plan, recipe)
+        whole = self.decide(replace(recipe, returned={})).plan
+        if recipe.returned and whole.model == decided.plan.model:
+            # Whoever uses the ranges again need not leave the same layers float.
+            ranges = _joined(self._ranges_of(whole, recipe), ranges)
+        # Nor need he observe what calibration could not tell.
+        ranges = replace(ranges, unobserved=tuple(gaps))
         return Quantization.made(recipe, decided, ranges)
 
     def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
@@ -159,6 +164,14 @@ class Workbench:
             statistics = self._base(recipe.rewritings).statistics
             self._ranges[key] = ranges_of(plan, statistics, recipe.method, self.feeds)
         return self._ranges[key]
+
+
+def _joined(more: Ranges, ranges: Ranges) -> Ranges:
+    return replace(
+        ranges,
+        ranges={**more.ranges, **ranges.ranges},
+        methods={**more.methods, **ranges.methods},
+    )
 
 
 @dataclass(frozen=True)

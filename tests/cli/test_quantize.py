@@ -50,6 +50,7 @@ def test_json_is_all_there_is_on_stdout(place):
         "input": "model.onnx",
         "output": "out.onnx",
         "ranges": None,
+        "config": None,
         "report": "report.json",
     }
     assert facts["kept_float"] and facts["fidelity"]["outputs"]["scores"]["samples"] == 2
@@ -190,3 +191,23 @@ def test_labels_may_be_named_beside_the_data(place):
         "evaluate: {data: samples.npz, labels: labels.csv}\nbudget: {min_speedup: null}\n"
     )
     assert place.run("quantize", "model.onnx", "-c", "labelled.yaml").code == 0
+
+
+def test_the_configuration_found_makes_the_same_file(place):
+    (place / "start.yaml").write_text("calibration: {data: samples.npz}\n")
+    given = ("model.onnx", "-c", "start.yaml", "-o", "first.onnx", "--save-config", "found.yaml")
+    first = place.run("quantize", *given, "--json")
+    assert first.code in (0, 1), first.err
+    assert json.loads(first.out)["files"]["config"] == "found.yaml"
+    text = (place / "found.yaml").read_text()
+    assert text.startswith("# Makes first.onnx of model.onnx again.\n")
+    assert "effort: none" in text
+    again = place.run("quantize", "model.onnx", "-c", "found.yaml", "-o", "second.onnx")
+    assert again.code in (0, 1), again.err
+    assert (place / "second.onnx").read_bytes() == (place / "first.onnx").read_bytes()
+
+
+def test_an_unknown_effort_is_refused(place):
+    done = place.run("quantize", "model.onnx", "--effort", "much")
+    assert done.code == 2
+    assert "'none', 'quick', 'standard', 'thorough'" in done.err
