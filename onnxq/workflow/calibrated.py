@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from onnxq.calibration import Feeds, needs_histogram
+from onnxq.calibration import Feeds, Statistics, needs_histogram
 from onnxq.config import Auto, Config
-from onnxq.engine import InputSpec, input_specs, made_up_feeds, open_session
+from onnxq.engine import Feed, InputSpec, input_specs, made_up_feeds, open_session
 from onnxq.graph import Model
 from onnxq.targets import Target
 from onnxq.workflow.calibrating import observe, open_calibration
@@ -16,31 +16,45 @@ from onnxq.workflow.judging import Judge
 from onnxq.workflow.preparing import Prepared, make_ready
 from onnxq.workflow.progress import Progress, Stages
 from onnxq.workflow.samples import Division, Peeked
-from onnxq.workflow.searching import first_recipe, questions_for, search
+from onnxq.workflow.searching import Search, first_recipe, questions_for, search
 from onnxq.workflow.workbench import Quantization, Workbench, tensors_to_observe
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A calibrated model, and the best recipe for it.
+    """A calibrated model, and the search for the best recipe as far as it went.
 
     Attributes:
         original: As it was given.
+        specs: Its inputs.
         prepared: The float model that is planned for.
-        bench: Carries recipes out.
-        quantization: The best recipe, carried out.
         division: The samples that were kept.
-        specs: The model's inputs.
-        warnings: What the user should know.
+        found: The recipe so far, and the workbench that carries it out.
+        notes: What the user should know of the samples.
     """
 
     original: Model = field(repr=False)
-    prepared: Prepared = field(repr=False)
-    bench: Workbench = field(repr=False)
-    quantization: Quantization = field(repr=False)
-    division: Division = field(repr=False)
     specs: Sequence[InputSpec]
-    warnings: tuple[str, ...]
+    prepared: Prepared = field(repr=False)
+    division: Division = field(repr=False)
+    found: Search = field(repr=False)
+    notes: tuple[str, ...]
+
+    @property
+    def bench(self) -> Workbench:
+        """Carries recipes out."""
+        return self.found.bench
+
+    @property
+    def quantization(self) -> Quantization:
+        """The recipe so far, carried out."""
+        return self.bench.carry_out(self.found.recipe)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        gaps = self.bench.gaps(self.found.recipe)
+        return (*(f"'{name}' stays float: {why}" for name, why in gaps.items()), *self.notes)
 
 
 def calibrate(
@@ -71,29 +85,48 @@ def calibrate(
         specs = input_specs(open_session(original))
         feeds = open_calibration(calibration, config, specs)
         samples = Peeked(feeds)
-        made_up = made_up_feeds(specs, 1, seed=config.seed)
-        compared = made_up if samples.first is None else [samples.first]
-        prepared = make_ready(original, target, config, compared)
+        prepared = made_ready(original, specs, target, config, samples.first)
     held_apart = config.evaluate.data is None and not config.calibration.random
-    division = Division(samples, held_apart, learn=config.effort != "quick")
+    division = Division(samples, held_apart, learn=_learns(config))
     with stages.stage("calibrate"):
-        method = config.calibration.method
-        observed, tensors = tensors_to_observe(prepared.model, target, config)
-        statistics = observe(
-            observed,
-            list(tensors),
-            division,
-            histogram=isinstance(method, Auto) or needs_histogram(method),
-            progress=partial(progress, "calibrate"),
-        )
+        statistics = _observe(prepared.model, target, config, division, progress)
     described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
     kept = [*division.probes, *division.learning]
     bench = Workbench(prepared.model, target, config, statistics, described, kept)
     with stages.stage("choose a recipe"):
         judge = Judge(prepared.model, division.probes)
-        recipe = search(bench, judge, first_recipe(config), questions_for(bench)).recipe
-        quantization = bench.carry_out(recipe)
-    gaps = bench.gaps(recipe)
-    warnings = [f"'{name}' stays float: {why}" for name, why in gaps.items()]
-    warnings += feeds.notes if isinstance(feeds, Feeds) else ()
-    return Calibrated(original, prepared, bench, quantization, division, specs, tuple(warnings))
+        found = search(bench, judge, first_recipe(config), questions_for(bench))
+    notes = feeds.notes if isinstance(feeds, Feeds) else ()
+    return Calibrated(original, specs, prepared, division, found, notes)
+
+
+def made_ready(
+    original: Model,
+    specs: Sequence[InputSpec],
+    target: Target,
+    config: Config,
+    sample: Feed | None,
+) -> Prepared:
+    """The float model, compared with the original on a real sample if there is one."""
+    made_up = made_up_feeds(specs, 1, seed=config.seed)
+    return make_ready(original, target, config, made_up if sample is None else [sample])
+
+
+def _learns(config: Config) -> bool:
+    """Whether corrections may need samples of their own."""
+    wishes = config.corrections.model_dump().values()
+    return config.effort in ("standard", "thorough") or any(wishes)
+
+
+def _observe(
+    model: Model, target: Target, config: Config, division: Division, progress: Progress
+) -> Statistics:
+    method = config.calibration.method
+    observed, tensors = tensors_to_observe(model, target, config)
+    return observe(
+        observed,
+        list(tensors),
+        division,
+        histogram=isinstance(method, Auto) or needs_histogram(method),
+        progress=partial(progress, "calibrate"),
+    )

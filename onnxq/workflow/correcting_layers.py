@@ -13,31 +13,31 @@ whose earlier layers are corrected already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.calibration import Progress
+from onnxq.calibration import Moments, Progress
 from onnxq.engine import Feed, Run, open_session, runner
 from onnxq.errors import DataError
 from onnxq.graph import Model, copy_model
 from onnxq.measure import compare_outputs, mean_sqnr
 from onnxq.passes import InsertQDQ, SetBiases, apply_passes
 from onnxq.plan import Plan, Use
-from onnxq.quant import Codes, QParams
-from onnxq.quant.learned import Learning, learn_codes
+from onnxq.quant import Codes, Learning, QParams, learn_codes
 from onnxq.workflow.layer_walk import LayerWalk, QuantizedLayer
+from onnxq.workflow.weight_inputs import Layer
 
 Array = NDArray[Any]
 
-_FEWEST_COLUMNS, _MOST_COLUMNS = 2048, 8192
-_COLUMNS_PER_TERM = 4
+_FEWEST_VECTORS, _MOST_VECTORS = 2048, 8192
+_VECTORS_PER_TERM = 4
 _TOGETHER = 1024
-_LARGEST_MOMENT = 5000
-"""Terms of a sum from which on a layer keeps its codes: time grows with their cube."""
+_LARGEST_MOMENT = 8 * 5000**2
+"""Bytes of a second moment from which on a layer keeps its codes: time grows with their cube."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ def correct_layers(
     learning: Learning | None = None,
     biases: bool = True,
     probes: Sequence[Feed] = (),
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> Correction:
     """Correct biases, and the rounding of weights if asked for.
@@ -95,7 +94,6 @@ def correct_layers(
         learning: How to round; None leaves the codes as they are.
         biases: Correct the biases that the plan stores as int32.
         probes: Other samples, to measure the gain on.
-        seed: Of the choice of places where inputs are looked at.
         progress: Called after each layer with the layers done and to do.
 
     Raises:
@@ -107,7 +105,7 @@ def correct_layers(
     walk = LayerWalk(model, plan, activations, weights, feeds)
     layers = walk.layers()
     for place, layer in enumerate(layers):
-        _correct(walk, layer, learning, biases, np.random.default_rng([seed, place]))
+        _correct(walk, layer, learning, biases)
         if progress is not None:
             progress(place + 1, len(layers))
     correction = Correction(walk.weights, walk.biases)
@@ -123,58 +121,47 @@ def _correct(
     layer: QuantizedLayer,
     learning: Learning | None,
     biases: bool,
-    generator: np.random.Generator,
 ) -> None:
     codes = walk.weights[layer.use]
-    if learning is None or layer.inputs is None or not _can_learn(layer, codes):
+    inputs = layer.inputs
+    if learning is None or inputs is None or inputs.moment_bytes > _LARGEST_MOMENT:
         for _ in walk.inputs(layer):
             pass
     else:
-        moment = _moment(walk, layer, generator)
-        found = learn_codes(
-            layer.weight, codes.parameters, layer.inputs.products, moment, learning
-        ).codes
-        if walk.has_room(layer, found):
-            walk.store_weight(layer, found)
+        moment = _moment(walk, layer, inputs)
+        found = learn_codes(layer.weight, codes.parameters, inputs.products, moment, learning)
+        if walk.has_room(layer, found.codes):
+            walk.store_weight(layer, found.codes)
     if biases and layer.bias is not None:
         walk.store_bias(layer, walk.bias(layer) + _shift(walk, layer))
 
 
-def _can_learn(layer: QuantizedLayer, codes: Codes) -> bool:
-    inputs = layer.inputs
-    assert inputs is not None
-    if inputs.terms > _LARGEST_MOMENT:
-        return False
-    return not inputs.products.objection(codes.parameters.scheme, layer.weight.ndim)
+def _moment(walk: LayerWalk, layer: QuantizedLayer, inputs: Layer) -> Array:
+    """Mean of x xᵀ over some vectors x that the layer reads: float32 [group, term, term]."""
+    wanted = _VECTORS_PER_TERM * inputs.products.matrices(layer.weight).shape[1]
+    wanted = min(max(wanted, _FEWEST_VECTORS), _MOST_VECTORS)
+    each = -(-wanted // walk.samples)
+    found: Moments | None = None
+    for rows in _joined(inputs.rows.rows(array, each) for array in walk.inputs(layer)):
+        found = Moments.of(rows) if found is None else found.merge(Moments.of(rows))
+    assert found is not None
+    moment = (found.second / max(found.count, 1)).astype(np.float32)
+    # A channel that is always 0 says nothing of its weights: nearest is best for them.
+    silent = ~np.trace(moment, axis1=1, axis2=2).astype(bool)
+    moment[silent] = np.eye(moment.shape[1], dtype=np.float32)
+    return moment
 
 
-def _moment(walk: LayerWalk, layer: QuantizedLayer, generator: np.random.Generator) -> Array:
-    """Mean of x xᵀ over some columns of the layer's inputs: float32 [group, term, term]."""
-    inputs = layer.inputs
-    assert inputs is not None
-    wanted = np.clip(_COLUMNS_PER_TERM * inputs.terms, _FEWEST_COLUMNS, _MOST_COLUMNS)
-    each = -(-int(wanted) // walk.samples)
-    groups = inputs.products.groups
-    moment = np.zeros((groups, inputs.terms, inputs.terms), np.float32)
+def _joined(parts: Iterable[Array]) -> Iterator[Array]:
+    """Arrays [group, vector, term] of a thousand vectors each: larger products, faster."""
     gathered: list[Array] = []
-    count = 0
-    for array in walk.inputs(layer):
-        gathered.append(inputs.columns(array, each, generator))
-        count += gathered[-1].shape[2]
-        if sum(part.shape[2] for part in gathered) >= _TOGETHER:
-            moment += _outer(gathered)
+    for part in parts:
+        gathered.append(part)
+        if sum(p.shape[1] for p in gathered) >= _TOGETHER:
+            yield np.concatenate(gathered, axis=1)
             gathered = []
     if gathered:
-        moment += _outer(gathered)
-    # A channel that is always 0 says nothing of its weights; nearest is best for them.
-    silent = ~np.trace(moment, axis1=1, axis2=2).astype(bool)
-    moment[silent] = np.eye(inputs.terms, dtype=np.float32)
-    return moment / np.float32(max(count, 1))
-
-
-def _outer(gathered: Sequence[Array]) -> Array:
-    columns = np.concatenate(gathered, axis=2).astype(np.float32, copy=False)
-    return np.asarray(columns @ columns.swapaxes(1, 2))
+        yield np.concatenate(gathered, axis=1)
 
 
 def _shift(walk: LayerWalk, layer: QuantizedLayer) -> Array:

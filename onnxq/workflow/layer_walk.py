@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.calibration.columns import LayerInputs, layer_inputs
 from onnxq.calibration.walking import Walk
 from onnxq.engine import Feed
 from onnxq.graph import Constant, Model, Node, Variable, constant, copy_model, read
@@ -21,6 +20,7 @@ from onnxq.passes import InsertQDQ, apply_passes
 from onnxq.plan import Bias, Plan, Use, Weight
 from onnxq.quant import Codes, QParams, bias_qparams, quantize_bias
 from onnxq.quant.bias import LARGEST_BIAS_CODE
+from onnxq.workflow.weight_inputs import Layer, layers_of
 
 Array = NDArray[Any]
 
@@ -38,14 +38,14 @@ class QuantizedLayer:
         use: Where it reads its weight.
         node: It, in the float model.
         twin: It, in the quantized form.
-        inputs: How it reads its input; None if that is not known.
+        inputs: How it reads its input; None if that is not known, or its weight is not its own.
         bias: Where its int32 bias is read, if it has one, and how that is stored.
     """
 
     use: Use
     node: Node
     twin: Node
-    inputs: LayerInputs | None
+    inputs: Layer | None
     bias: tuple[Use, Bias] | None
 
     @property
@@ -84,6 +84,7 @@ class LayerWalk:
         self._quantized = copy_model(model)
         apply_passes(self._quantized, [InsertQDQ(plan, activations, apart)])
         self._twins = {node.name: node for node in self._quantized.nodes}
+        self._inputs = {layer.use: layer for layer in layers_of(model, plan)}
         self._float_walk = Walk(model, feeds)
         self._walk = Walk(self._quantized, feeds)
 
@@ -105,8 +106,7 @@ class LayerWalk:
         bias = biases.get(use)
         if bias is not None and _stored(self._twins[bias[0].node], bias[0].index) is None:
             bias = None
-        shape = tuple(_constant(node, use.index).shape)
-        return QuantizedLayer(use, node, twin, layer_inputs(node, shape), bias)
+        return QuantizedLayer(use, node, twin, self._inputs.get(use), bias)
 
     def inputs(self, layer: QuantizedLayer) -> Iterator[Array]:
         """Walk on to a layer: what it reads in the quantized form, sample by sample."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,9 @@ class JudgingSamples:
     origin: str
 
 
-def judging_samples(config: Config, specs: list[InputSpec], division: Division) -> JudgingSamples:
+def judging_samples(
+    config: Config, specs: Sequence[InputSpec], division: Division
+) -> JudgingSamples:
     """Samples that did not calibrate, if there are any."""
     settings = config.evaluate
     if settings.data is not None:

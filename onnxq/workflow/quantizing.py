@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
-from onnxq.calibration import Feeds, Ranges, Statistics, check_belongs, needs_histogram
-from onnxq.config import Auto, Config
-from onnxq.engine import Feed, input_specs, made_up_feeds, open_session, processor_flags, runner
+from onnxq.calibration import Ranges, check_belongs
+from onnxq.config import Config
+from onnxq.engine import input_specs, open_session, processor_flags
 from onnxq.graph import Model, Source, load
 from onnxq.measure import bytes_by_dtype, count_macs
 from onnxq.plan import Plan
 from onnxq.targets import Target, load_target
-from onnxq.workflow.accuracy_control import AccuracyControl
-from onnxq.workflow.aims import Measured, aim_of
-from onnxq.workflow.calibrating import observe, open_calibration
+from onnxq.workflow.calibrated import calibrate, made_ready
+from onnxq.workflow.calibrating import open_calibration
 from onnxq.workflow.deciding import decide
-from onnxq.workflow.judging import Judge
 from onnxq.workflow.preparing import Prepared, make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
-from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, measure_both, prove
-from onnxq.workflow.racing import Stopwatch
+from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
 from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
-from onnxq.workflow.searching import Search, first_recipe, questions_for, search
+from onnxq.workflow.searching import first_recipe
 from onnxq.workflow.sizes import stored_size
-from onnxq.workflow.speeding import SpeedControl
 from onnxq.workflow.trials import Trial
+from onnxq.workflow.tuning import control_accuracy, control_speed
 from onnxq.workflow.verdict import judge
-from onnxq.workflow.workbench import Quantization, Workbench, tensors_to_observe
+from onnxq.workflow.workbench import Quantization
 
 RANDOM_WARNING = (
     "calibrated with made-up inputs: size and speed are real, the accuracy is meaningless"
@@ -65,13 +62,9 @@ def quantize(
     """
     config = config or Config()
     job = _Job(load(source), config, load_target(config.target), Stages(progress), progress)
-    with job.stages.stage("prepare"):
-        feeds = job.open(calibration, ranges)
-        first = Peeked(feeds)
-        prepared = job.prepare(first.first)
-    if ranges is None:
-        return job.search(prepared, first, feeds, verify=verify)
-    return job.reuse(prepared, ranges, first, verify=verify)
+    made = job.search(calibration) if ranges is None else job.reuse(ranges, calibration)
+    proof = job.prove(made) if verify else NO_PROOF
+    return job.result(made, proof)
 
 
 def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model]:
@@ -83,144 +76,91 @@ def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model
     return decided.plan, decided.model
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A quantized model and how it came about."""
+
+    prepared: Prepared
+    quantization: Quantization
+    model: Model
+    division: Division
+    trials: tuple[Trial, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Job:
-    """One run: what is given, and the ways from it to a result."""
+    """What one run is given, and the ways from it to a result."""
 
-    def __init__(
-        self, original: Model, config: Config, target: Target, stages: Stages, progress: Progress
-    ) -> None:
-        self.original, self.config, self.target = original, config, target
-        self.stages, self.progress = stages, progress
-        self.specs = input_specs(open_session(original))
+    original: Model
+    config: Config
+    target: Target
+    stages: Stages
+    progress: Progress
 
-    def open(self, given: object, ranges: Ranges | None) -> Feeds | list[Feed]:
-        """The samples that calibrate; none if ranges are given and samples are not."""
-        settings = self.config.calibration
-        if ranges is not None and given is None and settings.data is None and not settings.random:
-            return []
-        return open_calibration(given, self.config, self.specs)
-
-    def prepare(self, sample: Feed | None) -> Prepared:
-        """The float model, compared with the original on a real sample if there is one."""
-        made_up = made_up_feeds(self.specs, 1, seed=self.config.seed)
-        samples = made_up if sample is None else [sample]
-        return make_ready(self.original, self.target, self.config, samples)
-
-    def search(
-        self, prepared: Prepared, samples: Peeked, feeds: Feeds | list[Feed], *, verify: bool
-    ) -> QuantizeResult:
-        """Calibrate, find the best recipe, carry it out and prove the result."""
-        config = self.config
-        held_apart = config.evaluate.data is None and not config.calibration.random
-        division = Division(samples, held_apart, learn=config.effort != "quick")
-        with self.stages.stage("calibrate"):
-            statistics = self._observe(prepared.model, division)
-        described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
-        kept = [*division.probes, *division.learning]
-        bench = Workbench(prepared.model, self.target, config, statistics, described, kept)
-        with self.stages.stage("choose a recipe"):
-            judge_probes = Judge(prepared.model, division.probes)
-            found = search(bench, judge_probes, first_recipe(config), questions_for(bench))
-        self._control_accuracy(found)
-        slow = self._speed_up(found) if self.target.measurable and division.probes else ""
+    def search(self, calibration: object) -> _Made:
+        """Calibrate, find the best recipe, and carry it out."""
+        calibrated = calibrate(
+            self.original, calibration, self.config, self.target, self.stages, self.progress
+        )
+        control_accuracy(calibrated, self.config, self.stages, self.progress)
+        slow = control_speed(calibrated, self.config, self.target, self.stages)
         with self.stages.stage("quantize"):
-            quantization = bench.carry_out(found.recipe)
+            quantization = calibrated.quantization
             model = quantization.build()
-        gaps = bench.gaps(found.recipe)
-        warnings = [] if not slow else [slow]
-        warnings += [f"'{name}' stays float: {why}" for name, why in gaps.items()]
-        warnings += feeds.notes if isinstance(feeds, Feeds) else ()
-        proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
-        return self._result(prepared, quantization, model, proof, found.trials, warnings)
-
-    def _control_accuracy(self, found: Search) -> None:
-        """Let layers return to float until the budget holds, or what the effort aims at."""
-        aim = aim_of(self.config)
-        if aim is None or not found.judge.probes:
-            return
-        if found.sqnr is None:
-            found.measure()
-        if not found.bench.decide(found.recipe).plan.integer_nodes:
-            return
-        with self.stages.stage("try accuracy"):
-            AccuracyControl(found, aim, partial(self._measure, found), self.progress).run()
-
-    def _measure(self, found: Search, model: Model) -> Measured:
-        """What a budget can limit: on the evaluation data with labels, else on the probes."""
-        if self.config.evaluate.labels is None:
-            return found.judge.compare(model), None
-        samples = judging_samples(self.config, self.specs, Division((), hold_out=False))
-        runs = runner(open_session(self.original)), runner(open_session(model))
-        return {}, measure_both(*runs, samples.feeds, self.config)
-
-    def _speed_up(self, found: Search) -> str:
-        """Leave float what is slower in integers; what the user should know of it."""
-        if self.config.effort in ("none", "quick"):
-            return ""
-        if not found.bench.decide(found.recipe).plan.integer_nodes:
-            return ""
-        with self.stages.stage("try speed"):
-            timer = Stopwatch(found.judge.probes[0], self.config.threads)
-            wanted = self.config.budget.min_speedup
-            return SpeedControl(found, self.original, timer, wanted).run()
-
-    def _observe(self, model: Model, division: Division) -> Statistics:
-        method = self.config.calibration.method
-        observed, tensors = tensors_to_observe(model, self.target, self.config)
-        return observe(
-            observed,
-            list(tensors),
-            division,
-            histogram=isinstance(method, Auto) or needs_histogram(method),
-            progress=partial(self.progress, "calibrate"),
+        return _Made(
+            calibrated.prepared,
+            quantization,
+            model,
+            calibrated.division,
+            tuple(calibrated.found.trials),
+            (*([slow] if slow else ()), *calibrated.warnings),
         )
 
-    def reuse(
-        self, prepared: Prepared, ranges: Ranges, samples: Iterable[Feed], *, verify: bool
-    ) -> QuantizeResult:
-        """Take ranges of an earlier run, carry out what the configuration says, and prove it."""
+    def reuse(self, ranges: Ranges, calibration: object) -> _Made:
+        """Take ranges of an earlier run, and carry out what the configuration says."""
+        settings = self.config.calibration
+        given = calibration is not None or settings.data is not None or settings.random
+        with self.stages.stage("prepare"):
+            specs = input_specs(open_session(self.original))
+            feeds = Peeked(open_calibration(calibration, self.config, specs) if given else ())
+            prepared = made_ready(self.original, specs, self.target, self.config, feeds.first)
         division = Division((), hold_out=False)
-        division.probes = [own_copy(feed) for feed in islice(samples, _JUDGING)]
+        division.probes = [own_copy(feed) for feed in islice(feeds, _JUDGING)]
         with self.stages.stage("quantize"):
             quantization = _with_ranges(prepared.model, self.target, self.config, ranges)
             model = quantization.build()
-        proof = self._prove(model, quantization.plan, division) if verify else NO_PROOF
-        return self._result(prepared, quantization, model, proof, (), ())
+        return _Made(prepared, quantization, model, division)
 
-    def _prove(self, model: Model, plan: Plan, division: Division) -> Proof:
-        samples = judging_samples(self.config, self.specs, division)
+    def prove(self, made: _Made) -> Proof:
+        """Check the result, and measure it against the input model."""
+        specs = input_specs(open_session(self.original))
         return prove(
             self.original,
-            model,
-            plan,
-            samples,
+            made.model,
+            made.quantization.plan,
+            judging_samples(self.config, specs, made.division),
             self.config,
             self.target,
             self.stages,
             self.progress,
         )
 
-    def _result(
-        self,
-        prepared: Prepared,
-        quantization: Quantization,
-        model: Model,
-        proof: Proof,
-        trials: Iterable[Trial],
-        warnings: Iterable[str],
-    ) -> QuantizeResult:
-        proto = model.to_proto()
+    def result(self, made: _Made, proof: Proof) -> QuantizeResult:
+        """Everything as one value."""
+        proto = made.model.to_proto()
         cost = count_macs(proto)
         speedup = proof.latency.speedups[1] if proof.latency else None
+        quantization, recipe = made.quantization, made.quantization.recipe
         return QuantizeResult(
-            model=model,
+            model=made.model,
             plan=quantization.plan,
             ranges=quantization.ranges,
-            recipe=quantization.recipe,
-            config=reproducing(self.config, quantization.recipe, prepared.model),
-            trials=tuple(trials),
-            reports=prepared.reports,
-            parity=prepared.parity,
+            recipe=recipe,
+            config=reproducing(self.config, recipe, made.prepared.model),
+            trials=made.trials,
+            reports=made.prepared.reports,
+            parity=made.prepared.parity,
             placement=proof.placement,
             fidelity=proof.fidelity,
             judged_on=proof.judged_on,
@@ -228,16 +168,16 @@ class _Job:
             latency=proof.latency,
             sizes=Sizes(
                 input=stored_size(self.original),
-                output=stored_size(model),
+                output=stored_size(made.model),
                 by_dtype=bytes_by_dtype(proto),
             ),
             macs=(cost.macs, cost.integer_share),
             verdict=judge(self.config.budget, proof.accuracy, proof.fidelity, speedup),
-            warnings=(*self._general_warnings(quantization), *warnings, *_objection(proof)),
+            warnings=(*self._warnings(quantization), *made.warnings, *_objection(proof)),
             seconds=self.stages.seconds,
         )
 
-    def _general_warnings(self, quantization: Quantization) -> Iterable[str]:
+    def _warnings(self, quantization: Quantization) -> Iterator[str]:
         wanted, flags = self.target.processor, processor_flags()
         if wanted is not None and flags is not None and not flags & set(wanted.any_of):
             yield (

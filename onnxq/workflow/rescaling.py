@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from onnxq.calibration.channel_statistics import ChannelStatistics, collect_channels
+from onnxq.calibration import ChannelStatistics, collect_channels
 from onnxq.engine import Feed, open_session, runner
 from onnxq.graph import Model, copy_model
 from onnxq.rules.scaling import (
@@ -16,10 +16,11 @@ from onnxq.rules.scaling import (
 )
 
 _FOLDS = 2
+"""Factors made from one part of the samples are judged by all."""
 
 
 def observe_channels(
-    model: Model, axes: Mapping[str, tuple[int, ...]], feeds: Iterable[Feed]
+    model: Model, axes: Mapping[str, tuple[int, ...]], feeds: Sequence[Feed]
 ) -> tuple[dict[str, ChannelStatistics], ...]:
     """Run `model` over `feeds` and keep statistics of the channels of tensors, in two parts.
 
@@ -29,7 +30,6 @@ def observe_channels(
         feeds: The samples.
 
     Raises:
-        DataError: if there is no sample.
         ModelError: if the model does not run on a sample.
     """
     if not axes:
@@ -39,12 +39,13 @@ def observe_channels(
     twin.graph.outputs = [variables[name] for name in axes]
     # Nothing else runs meanwhile, so spinning threads disturb nobody.
     run = runner(open_session(twin, spinning=True), list(axes))
-    return collect_channels(run, feeds, axes, folds=_FOLDS)
+    parts = [feeds[first::_FOLDS] for first in range(_FOLDS)]
+    return tuple(collect_channels(run, part, axes) for part in parts if part)
 
 
 def find_factors(
     model: Model,
-    feeds: Iterable[Feed],
+    feeds: Sequence[Feed],
     *,
     insert: bool = True,
     quantized: Collection[str] = (),
@@ -54,13 +55,12 @@ def find_factors(
 
     Args:
         model: The prepared float model; it is not changed.
-        feeds: The samples; 16 to 32 are enough.
+        feeds: The samples; 32 show what outlying channels reach.
         insert: Consider sites too that need a Mul inserted.
         quantized: Tensors that are quantized besides those that layers read, by name.
         search: How factors are looked for.
 
     Raises:
-        DataError: if there is no sample.
         ModelError: if the model does not run on a sample.
     """
     sites = [site for site in find_sites(model, insert=insert) if site.count]

@@ -43,7 +43,7 @@ def images():
 @pytest.fixture
 def controlled(monkeypatch, network, images):
     """`quantize`, without speed control: the kernels of the test's machine shall not matter."""
-    monkeypatch.setattr("onnxq.workflow.quantizing._Job._speed_up", lambda *_: "")
+    monkeypatch.setattr("onnxq.workflow.quantizing.control_speed", lambda *_: "")
 
     def run(**settings):
         config = Config.model_validate({**UNTIMED, **settings})
@@ -93,7 +93,7 @@ def test_other_metrics_are_reached_step_by_step(metric, controlled):
 
 def test_labels_decide_where_there_are_any(monkeypatch, model_of, run_model, tmp_path):
     """A classifier by seven small channels, next to one that dwarfs them and counts for nothing."""
-    monkeypatch.setattr("onnxq.workflow.quantizing._Job._speed_up", lambda *_: "")
+    monkeypatch.setattr("onnxq.workflow.quantizing.control_speed", lambda *_: "")
     generator = np.random.default_rng(7)
     rows = generator.standard_normal((60, 1, 8)).astype(np.float32)
     reading = generator.standard_normal((8, 4)).astype(np.float32)

@@ -15,7 +15,8 @@ from onnxq.plan import Float
 from onnxq.workflow import RANDOM_WARNING, plan_only
 
 CONV = "Conv<kernel_shape=[3,3], pads=[1,1,1,1]>"
-MIN_MAX = {"calibration": {"method": "min-max"}}
+MIN_MAX = {"calibration": {"method": "min-max"}, "effort": "quick"}
+QUICK = Config(effort="quick")
 
 
 def config(**settings: object) -> Config:
@@ -65,8 +66,8 @@ def test_a_generator_that_reuses_its_buffer(network, samples):
             buffer[...] = sample["x"]
             yield {"x": buffer}
 
-    first = quantize(network, calibration=reusing())
-    second = quantize(network, calibration=samples)
+    first = quantize(network, calibration=reusing(), config=QUICK)
+    second = quantize(network, calibration=samples, config=QUICK)
     assert first.fidelity == second.fidelity
     assert first.trials == second.trials
 
@@ -95,7 +96,7 @@ def test_the_result_is_proven(network, samples):
 def test_the_report_is_json(network, samples):
     import json
 
-    result = quantize(network, calibration=samples)
+    result = quantize(network, calibration=samples, config=QUICK)
     data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert data["success"] == result.success
     assert Ranges.from_dict(data["ranges"]) == result.ranges
@@ -126,13 +127,13 @@ def test_auto_keeps_the_trial_with_the_best_outputs(network, samples):
     outlier = [dict(s) for s in samples]
     outlier[0] = {"x": outlier[0]["x"].copy()}
     outlier[0]["x"][0, 0, 0, 0] = 500
-    result = quantize(network, calibration=outlier, verify=False)
+    result = quantize(network, calibration=outlier, config=QUICK, verify=False)
     ranges = [t for t in result.trials if t.step == "ranges of activations"]
     assert len(ranges) == 4
     (taken,) = (t for t in ranges if t.taken)
     assert taken.sqnr == max(t.sqnr for t in ranges)
     assert result.ranges.methods["x"] == taken.choice
-    again = quantize(network, calibration=outlier, verify=False)
+    again = quantize(network, calibration=outlier, config=QUICK, verify=False)
     assert again.trials == result.trials
     assert again.model.digest() == result.model.digest()
 
@@ -235,7 +236,7 @@ def test_tensors_with_nan_or_masks_stay_float(method, op, value, why, place, mod
     )
     feeds = [{"x": np.full((1, 4, 8, 8), 1 + i, np.float32)} for i in range(4)]
     feeds[2]["x"].reshape(-1)[place] = value
-    settings = Config.model_validate({"calibration": {"method": method}})
+    settings = Config.model_validate({"calibration": {"method": method}, "effort": "quick"})
     result = quantize(proto, calibration=feeds, config=settings, verify=False)
     assert why in result.plan.nodes["c1"].reason
     assert {"'y'"} < {w.split()[0] for w in result.warnings if "stays float" in w}
@@ -350,6 +351,7 @@ def test_progress_tells_the_stages(network, samples):
     quantize(
         network,
         calibration=samples,
+        config=QUICK,
         progress=lambda stage, done, total: seen.append((stage, done, total)),
     )
     stages = list(dict.fromkeys(stage for stage, _, _ in seen))

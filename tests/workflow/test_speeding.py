@@ -55,9 +55,7 @@ def controlled(monkeypatch, mixed, samples):
     """`quantize` on a machine of which `speed(name, model)` says how fast it runs a model."""
 
     def run(speed, **settings):
-        monkeypatch.setattr(
-            "onnxq.workflow.quantizing.Stopwatch", lambda feed, threads: Clock(speed)
-        )
+        monkeypatch.setattr("onnxq.workflow.tuning.Stopwatch", lambda feed, threads: Clock(speed))
         config = Config.model_validate(settings)
         return quantize(mixed, calibration=samples, config=config, verify=False)
 

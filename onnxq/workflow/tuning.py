@@ -1,0 +1,56 @@
+"""What a search leaves to be tuned: which layers stay float, for accuracy and for speed."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from onnxq.config import Config
+from onnxq.engine import open_session, runner
+from onnxq.graph import Model
+from onnxq.targets import Target
+from onnxq.workflow.accuracy_control import AccuracyControl
+from onnxq.workflow.aims import Measured, aim_of
+from onnxq.workflow.calibrated import Calibrated
+from onnxq.workflow.progress import Progress, Stages
+from onnxq.workflow.proving import judging_samples, measure_both
+from onnxq.workflow.racing import Stopwatch
+from onnxq.workflow.samples import Division
+from onnxq.workflow.speeding import SpeedControl
+
+
+def control_accuracy(
+    calibrated: Calibrated, config: Config, stages: Stages, progress: Progress
+) -> None:
+    """Let layers return to float until the budget holds, or what the effort aims at."""
+    aim, found = aim_of(config), calibrated.found
+    if aim is None or not found.judge.probes or not _runs_in_integers(calibrated):
+        return
+    if found.sqnr is None:
+        found.measure()
+    with stages.stage("try accuracy"):
+        measure = partial(_measure, calibrated, config)
+        AccuracyControl(found, aim, measure, progress).run()
+
+
+def control_speed(calibrated: Calibrated, config: Config, target: Target, stages: Stages) -> str:
+    """Leave float what is slower in integers; returns what the user should know of it."""
+    found = calibrated.found
+    able = target.measurable and found.judge.probes and _runs_in_integers(calibrated)
+    if not able or config.effort in ("none", "quick"):
+        return ""
+    with stages.stage("try speed"):
+        timer = Stopwatch(found.judge.probes[0], config.threads)
+        return SpeedControl(found, calibrated.original, timer, config.budget.min_speedup).run()
+
+
+def _runs_in_integers(calibrated: Calibrated) -> bool:
+    return bool(calibrated.bench.decide(calibrated.found.recipe).plan.integer_nodes)
+
+
+def _measure(calibrated: Calibrated, config: Config, model: Model) -> Measured:
+    """What a budget can limit: on the evaluation data with labels, else on the probes."""
+    if config.evaluate.labels is None:
+        return calibrated.found.judge.compare(model), None
+    samples = judging_samples(config, calibrated.specs, Division((), hold_out=False))
+    runs = runner(open_session(calibrated.original)), runner(open_session(model))
+    return {}, measure_both(*runs, samples.feeds, config)
