@@ -104,32 +104,30 @@ def merge_channels(
 
 
 def collect_channels(
-    run: Run, feeds: Iterable[Feed], axes: Mapping[str, tuple[int, ...]], *, folds: int = 1
-) -> tuple[dict[str, ChannelStatistics], ...]:
+    run: Run, feeds: Iterable[Feed], axes: Mapping[str, tuple[int, ...]]
+) -> dict[str, ChannelStatistics]:
     """Statistics of the channels of tensors over samples, one sample in memory at a time.
 
     Args:
         run: Runs the model once and returns at least the tensors, by name.
         feeds: The samples.
         axes: The axes along which the channels of each tensor lie, by tensor name.
-        folds: How many parts samples are dealt out to, in turn.
 
     Returns:
-        The statistics of each part that got a sample, by tensor name, without tensors that
-        were not seen or are not float.
+        The statistics by tensor name, without tensors that were not seen or are not float.
 
     Raises:
         DataError: There is no sample.
         UsageError: A channel axis changes its length.
     """
-    found: list[dict[str, ChannelStatistics]] = [{} for _ in range(folds)]
+    found: dict[str, ChannelStatistics] = {}
     done = 0
     for feed in feeds:
-        _observe(run(feed), axes, found[done % folds])
+        _observe(run(feed), axes, found)
         done += 1
     if not done:
         raise DataError("no samples to calibrate with", remedy="give at least one sample")
-    return tuple(found[:done])
+    return found
 
 
 def _observe(

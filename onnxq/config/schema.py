@@ -61,6 +61,8 @@ class Corrections(Block):
 
     split_outliers: bool | None = None
     """Compute the few channels that own the range of a matrix product's data apart, in float."""
+    smooth_activations: bool | None = None
+    """Move factors of channels from what matrix products read into their weights."""
 
 
 class Config(Block):

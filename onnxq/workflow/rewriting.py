@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from onnxq.calibration import ChannelStatistics, collect_channels
@@ -17,12 +17,15 @@ from onnxq.passes import (
     products_of_outliers,
     run,
 )
+from onnxq.rules.scaling import SmoothActivations
+from onnxq.workflow.rescaling import find_factors
 
 
 class Rewriting(Enum):
     """A rewriting, by its name in the configuration."""
 
     SPLIT_OUTLIERS = "split_outliers"
+    SMOOTH_ACTIVATIONS = "smooth_activations"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,17 @@ def _split_outliers(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:
     return Rewritten(outcome.model, floats, (*before.reports, *outcome.reports))
 
 
+def _smooth_activations(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:
+    if not feeds:
+        return before
+    chosen = find_factors(before.model, feeds)
+    if not chosen:
+        return before
+    smoothing = SmoothActivations({name: found.factors for name, found in chosen.items()})
+    outcome = run(before.model, [smoothing], samples=feeds[:1])
+    return replace(before, model=outcome.model, reports=(*before.reports, *outcome.reports))
+
+
 def _channels(
     model: Model, axes: Mapping[str, tuple[int, ...]], feeds: Sequence[Feed]
 ) -> dict[str, ChannelStatistics]:
@@ -90,4 +104,5 @@ def _channels(
 
 _REWRITERS: Mapping[Rewriting, Callable[[Rewritten, Sequence[Feed]], Rewritten]] = {
     Rewriting.SPLIT_OUTLIERS: _split_outliers,
+    Rewriting.SMOOTH_ACTIVATIONS: _smooth_activations,
 }

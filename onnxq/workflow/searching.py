@@ -140,7 +140,10 @@ def dynamic_products(found: Search) -> Iterator[Proposal]:
         yield Proposal("found anew in every run", other)
 
 
-_WORDS = {Rewriting.SPLIT_OUTLIERS: "large channels apart"}
+_WORDS = {
+    Rewriting.SPLIT_OUTLIERS: "large channels apart",
+    Rewriting.SMOOTH_ACTIVATIONS: "activations smoothed",
+}
 
 RANGES = Question("ranges of activations", range_method)
 WEIGHT_SCALES = Question("scales of weights", weight_scales)

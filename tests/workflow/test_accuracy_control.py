@@ -106,6 +106,8 @@ def test_labels_decide_where_there_are_any(monkeypatch, model_of, run_model, tmp
     asked = {
         "evaluate": {"data": str(tmp_path / "test.npz"), "labels": "labels"},
         "budget": {"max_drop": 0.05, "min_speedup": None},
+        "corrections": {"split_outliers": False},
+        "activations": {"dynamic": False},
     }
     samples = [{"x": row} for row in rows[:20]]
     blind, guided = (
