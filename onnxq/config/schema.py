@@ -62,7 +62,9 @@ class Corrections(Block):
     split_outliers: bool | None = None
     """Compute the few channels that own the range of a matrix product's data apart, in float."""
     smooth_activations: bool | None = None
-    """Move factors of channels from what matrix products read into their weights."""
+    """Move factors of channels from what layers read into their weights (SmoothQuant)."""
+    equalize_layers: bool | None = None
+    """Move factors of channels between layers, where that costs no operator."""
 
 
 class Config(Block):

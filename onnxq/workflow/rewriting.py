@@ -17,7 +17,7 @@ from onnxq.passes import (
     products_of_outliers,
     run,
 )
-from onnxq.rules.scaling import SmoothActivations
+from onnxq.rules.scaling import EqualizeLayers, SmoothActivations
 from onnxq.workflow.rescaling import find_factors
 
 
@@ -26,6 +26,7 @@ class Rewriting(Enum):
 
     SPLIT_OUTLIERS = "split_outliers"
     SMOOTH_ACTIVATIONS = "smooth_activations"
+    EQUALIZE_LAYERS = "equalize_layers"
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,25 @@ def _split_outliers(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:
 
 
 def _smooth_activations(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:
-    if not feeds:
-        return before
-    chosen = find_factors(before.model, feeds)
+    return _scaled(before, feeds, SmoothActivations, insert=True)
+
+
+def _equalize_layers(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:
+    return _scaled(before, feeds, EqualizeLayers, insert=False)
+
+
+def _scaled(
+    before: Rewritten,
+    feeds: Sequence[Feed],
+    scaling: type[SmoothActivations | EqualizeLayers],
+    *,
+    insert: bool,
+) -> Rewritten:
+    chosen = find_factors(before.model, feeds, insert=insert) if feeds else {}
     if not chosen:
         return before
-    smoothing = SmoothActivations({name: found.factors for name, found in chosen.items()})
-    outcome = run(before.model, [smoothing], samples=feeds[:1])
+    factors = {name: found.factors for name, found in chosen.items()}
+    outcome = run(before.model, [scaling(factors)], samples=feeds[:1])
     return replace(before, model=outcome.model, reports=(*before.reports, *outcome.reports))
 
 
@@ -105,4 +118,5 @@ def _channels(
 _REWRITERS: Mapping[Rewriting, Callable[[Rewritten, Sequence[Feed]], Rewritten]] = {
     Rewriting.SPLIT_OUTLIERS: _split_outliers,
     Rewriting.SMOOTH_ACTIVATIONS: _smooth_activations,
+    Rewriting.EQUALIZE_LAYERS: _equalize_layers,
 }

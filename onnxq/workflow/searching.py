@@ -143,13 +143,21 @@ def dynamic_products(found: Search) -> Iterator[Proposal]:
 _WORDS = {
     Rewriting.SPLIT_OUTLIERS: "large channels apart",
     Rewriting.SMOOTH_ACTIVATIONS: "activations smoothed",
+    Rewriting.EQUALIZE_LAYERS: "layers equalized",
 }
 
 RANGES = Question("ranges of activations", range_method)
 WEIGHT_SCALES = Question("scales of weights", weight_scales)
 FLOAT_ACTIVATIONS = Question("activations", float_activations, gain=_WORTH_IT)
 DYNAMIC = Question("ranges of matrix products", dynamic_products, gain=_WORTH_IT)
-REWRITINGS = tuple(Question("float model", rewriting(kind), gain=_WORTH_IT) for kind in Rewriting)
+SPLITTING, SMOOTHING, EQUALIZATION = (
+    Question("float model", rewriting(kind), gain=_WORTH_IT)
+    for kind in (
+        Rewriting.SPLIT_OUTLIERS,
+        Rewriting.SMOOTH_ACTIVATIONS,
+        Rewriting.EQUALIZE_LAYERS,
+    )
+)
 
 
 def first_recipe(config: Config) -> Recipe:
@@ -170,7 +178,8 @@ def questions_for(bench: Workbench) -> list[Question]:
     scales = [RANGES, WEIGHT_SCALES] if isinstance(config.calibration.method, Auto) else []
     if config.effort == "quick":
         return scales
-    return [*scales, FLOAT_ACTIVATIONS, *REWRITINGS, DYNAMIC]
+    more = [EQUALIZATION] if config.effort == "thorough" else []
+    return [*scales, FLOAT_ACTIVATIONS, SPLITTING, SMOOTHING, *more, DYNAMIC]
 
 
 def search(bench: Workbench, judge: Judge, start: Recipe, questions: Sequence[Question]) -> Search:

@@ -123,10 +123,10 @@ def test_noise_of_other_layers(body, constants, small_model):
     twin = small_model(
         body.replace("{ t = Conv(x, w)", "{").replace("(t", "(x"), "float[n,8,6,6] x", **constants
     )
-    values = random.standard_normal((200, 8, 6, 6)).astype(np.float32)
+    values = random.standard_normal((1000, 8, 6, 6)).astype(np.float32)
     values *= random.uniform(1.0, 4.0, (8, 1, 1)).astype(np.float32)
     name = next(iter(channel_axes([site])))
-    seen = values.reshape(200, -1) if name == "f" else values
+    seen = values.reshape(1000, -1) if name == "f" else values
     axes = channel_axes([site])[name]
     noise = Noise(site, {name: ChannelStatistics.of(seen, axes)}, weight_share=0.0)
     run = runner(open_session(load(twin)))
