@@ -1,9 +1,10 @@
 """Times onnxq's steps on synthetic graphs of thousands of nodes.
 
-    python benchmarks/scale.py [--nodes 5000 10000 20000 40000] [--results FOLDER]
+    python benchmarks/scale.py [--nodes 5000 10000 20000 40000] [--repeats 1] [--results FOLDER]
 
-Each size runs in a process of its own. A step whose time more than doubles when the graph doubles
-shows in the last column: 1.0 is linear growth, 2.0 quadratic.
+Each size runs in a process of its own; of several repeats the median of each step counts. A step
+whose time more than doubles when the graph doubles shows in the last column: 1.0 is linear growth,
+2.0 quadratic.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import math
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -36,18 +37,23 @@ BLOCK = 20  # nodes between two MatMuls
 
 HEADING = """# Growth with the size of the graph
 
-Synthetic graphs of Conv, Relu, Add and MatMul nodes on tiny tensors; one process per size. Seconds
-are those of the processor, which other work on the machine does not disturb. Growth is the slope
-of log(seconds) over log(nodes): 1 is linear, 2 quadratic.
+Synthetic graphs of Conv, Relu, Add and MatMul nodes on tiny tensors; one process per size and
+repeat, and the median of each step. Seconds are those of the processor, so that waiting for other
+work does not count; a busy machine still adds up to a quarter, since cores share their caches.
+Growth is the slope of log(seconds) over log(nodes): 1 is linear, 2 quadratic.
 
 The rows up to "save" are the steps of `onnxq quantize`. The exact passes run without comparing
 outputs, and ranges are made up, so that no time of the engine is in them; the row after them is
-ONNX Runtime's own time to open the result, optimized. "simplify" is the whole of `onnxq simplify`
-but for the measurement of speed: load, rules, and the comparison of the outputs before and after.
+ONNX Runtime's own time to open the result, optimized. "simplify" is `onnxq.simplify` in Python
+without the measurement of speed: load, rules, and the comparison of the outputs before and after.
+The row after it is the command, from the start of Python to the file written; it is quicker for
+large graphs, as it has Python look for garbage less often.
 """
 
 _ENGINE_LIMIT = 10_000
 """Beyond so many nodes ONNX Runtime takes minutes."""
+
+_COMMAND = "`onnxq simplify --no-measure`"
 
 _ENGINE_STEP = "(ONNX Runtime opens the quantized model)"
 
@@ -133,7 +139,14 @@ def simplify_steps(folder: Path) -> Mapping[str, Step]:
         "run again and compare": run_again,
         "simplify": lambda path: onnxq.simplify(path, measure=False),  # loads it, too
         "save simplified": lambda result: graph.save(result.model, folder / "simplified.onnx"),
+        _COMMAND: lambda _: run_command(folder / "model.onnx"),
     }
+
+
+def run_command(path: Path) -> None:
+    """Simplify as users do, in a process of its own."""
+    line = [sys.executable, "-m", "onnxq", "simplify", str(path), "--no-measure"]
+    subprocess.run(line, stdout=subprocess.DEVNULL, check=True)
 
 
 def open_in_engine(path: Path) -> ort.InferenceSession:
@@ -219,10 +232,16 @@ def time_steps(steps: Mapping[str, Step], start: object) -> dict[str, float]:
     for name, step in steps.items():
         # What the steps before left behind would slow down Python's own search for garbage.
         gc.collect()
-        before = time.process_time()
+        before = _processor_seconds()
         value = step(value)
-        seconds[name] = round(time.process_time() - before, 3)
+        seconds[name] = round(_processor_seconds() - before, 3)
     return seconds
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those it has waited for."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def measure(nodes: int) -> dict[str, float]:
@@ -238,6 +257,18 @@ def measure(nodes: int) -> dict[str, float]:
         measured |= time_steps(simplify_steps(folder), folder / "model.onnx")
         measured["peak megabytes of quantizing"] = peak
     return {"nodes": nodes, **measured}
+
+
+def apart(nodes: int) -> dict[str, float]:
+    """Measure one size in a process of its own."""
+    line = [sys.executable, __file__, "--one", str(nodes)]
+    output = subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return dict(json.loads(output.splitlines()[-1]))
+
+
+def median_of(repeats: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure; of an even number of repeats the lower one."""
+    return {key: statistics.median_low(run[key] for run in repeats) for key in repeats[0]}
 
 
 def table(measured: list[dict[str, float]]) -> str:
@@ -266,6 +297,7 @@ def main() -> None:
     """Measure the sizes one after the other and write `scale.md` and `scale.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[5000, 10000, 20000, 40000])
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -274,12 +306,11 @@ def main() -> None:
         return
     measured = []
     for nodes in arguments.nodes:
-        line = [sys.executable, __file__, "--one", str(nodes)]
-        output = subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True).stdout
-        measured.append(json.loads(output.splitlines()[-1]))
+        measured.append(median_of([apart(nodes) for _ in range(arguments.repeats)]))
         print(measured[-1], flush=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    command = f"python benchmarks/scale.py --nodes {' '.join(map(str, arguments.nodes))}"
+    nodes = " ".join(map(str, arguments.nodes))
+    command = f"python benchmarks/scale.py --nodes {nodes} --repeats {arguments.repeats}"
     made_with = {"command": command, **environment()}
     content = {"made_with": made_with, "sizes": measured}
     (arguments.results / "scale.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ import onnxruntime as ort
 import pytest
 from onnx.parser import parse_model
 
+from onnxq.engine import open_session, runner
+from onnxq.errors import ModelError
 from onnxq.graph import Model, load
 from onnxq.passes import Pass, PassReport, apply_passes
 
@@ -142,3 +145,53 @@ def applying(assert_same: Callable[..., None]) -> Callable[..., Outcome]:
         return outcome
 
     return apply
+
+
+@dataclass(frozen=True)
+class OperatorCase:
+    """A test case of one operator, and what the engine makes of its inputs."""
+
+    name: str
+    model: onnx.ModelProto
+    inputs: list[Any]
+    expected: Outputs
+
+
+_RANDOM = ("bernoulli", "training_dropout")
+"""Words in the names of cases whose outputs are random."""
+
+
+@pytest.fixture(scope="session")
+def run_on() -> Callable[[onnx.ModelProto, list[Any]], Outputs | None]:
+    """What the engine makes of a model and its inputs in order; None if it cannot."""
+
+    def run(proto: onnx.ModelProto, inputs: list[Any]) -> Outputs | None:
+        try:
+            session = open_session(proto, threads=1)
+            names = [value.name for value in session.get_inputs()]
+            return dict(runner(session)(dict(zip(names, inputs, strict=True))))
+        except (ModelError, AttributeError, ValueError):
+            return None
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def operator_cases(
+    run_on: Callable[[onnx.ModelProto, list[Any]], Outputs | None],
+) -> list[OperatorCase]:
+    """The operator test cases of ONNX that the engine runs and that are not random."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        found = [c for c in collect_testcases(None) if c.model]
+    runs = []
+    for case in found:
+        if any(word in case.name for word in _RANDOM):
+            continue
+        inputs = list(case.data_sets[0][0])
+        expected = run_on(case.model, inputs)
+        if expected is not None:
+            runs.append(OperatorCase(case.name, case.model, inputs, expected))
+    return runs

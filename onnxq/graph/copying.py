@@ -52,7 +52,7 @@ class _Copier:
             node.domain,
             node.source,
         )
-        twin.given_name = node.given_name
+        twin.given_name, twin.read_as = node.given_name, node.read_as
         return twin
 
     def _attribute(self, value: Any) -> Any:
@@ -63,6 +63,9 @@ class _Copier:
         return list(value) if isinstance(value, list) else value
 
     def _tensor(self, tensor: Tensor) -> Tensor:
+        known = self._copies.get(id(tensor))
+        if known is not None:
+            return known
         if isinstance(tensor, Constant):
             return self._constant(tensor)
         return self._variable(tensor)

@@ -8,6 +8,7 @@ twins, removes the wrong one. Identity is both correct and fast.
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
+from onnx_graphsurgeon.util.misc import SynchronizedList
 
 from onnxq.errors import ModelError
 from onnxq.graph.external import fill, load_external, locate
@@ -29,6 +31,9 @@ G_LOGGER.severity = G_LOGGER.CRITICAL
 
 LARGE_TENSOR = 131_072
 """Bytes from which on a tensor stays in its file: smaller ones are not worth a mapping each."""
+
+_LITTLE_ENDIAN = sys.byteorder == "little"
+"""Whether arrays lie in memory as raw data lies in files."""
 
 _PACKED_BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
 """Types that ONNX packs several to a byte, by numpy name."""
@@ -42,6 +47,8 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         shape: The dimensions.
         dtype: The numpy (or ml_dtypes) element type.
         nbytes: Bytes of the value as an array.
+        sparse: Whether the file says only which elements are not zero.
+        external: Whether the value lies in another file.
         packed: Whether the file holds several elements in a byte.
         packed_bytes: Bytes of the value in the file, where that is raw.
     """
@@ -58,6 +65,8 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         self.dtype = element_type(values.data_type)
         count = math.prod(self.shape)
         self.nbytes = count * self.dtype.itemsize
+        self.sparse = values is not tensor
+        self.external = not self.sparse and values.data_location == onnx.TensorProto.EXTERNAL
         self.packed = is_packed(self.dtype)
         self.packed_bytes = -(-count * _bits(self.dtype) // 8)
 
@@ -71,25 +80,16 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         """The proto to read anything but the value from: costs nothing, however large that is."""
         return self._proto
 
-    @property
-    def sparse(self) -> bool:
-        """Whether the file says only which elements are not zero."""
-        return isinstance(self._proto, onnx.SparseTensorProto)
-
-    @property
-    def external(self) -> bool:
-        """Whether the value lies in another file."""
-        return (
-            isinstance(self._proto, onnx.TensorProto)
-            and self._proto.data_location == onnx.TensorProto.EXTERNAL
-        )
-
     def load(self) -> NDArray[Any]:
         """Read the value. The array may be a read-only view of the file: never write to it."""
         if isinstance(self._proto, onnx.SparseTensorProto):
             return _densify(self._proto)
         if self.external:
             return load_external(self._proto, self.base_directory, self.dtype, self.packed_bytes)
+        # What onnx does at last too, after many questions; a graph has thousands of small weights.
+        raw = self._proto.raw_data
+        if raw and len(raw) == self.nbytes and self.dtype.kind in "biufc" and _LITTLE_ENDIAN:
+            return np.frombuffer(raw, self.dtype).reshape(self.shape)
         return numpy_helper.to_array(self._proto)
 
     def copy_to(self, target: NDArray[Any]) -> None:
@@ -108,12 +108,42 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
             fill(target, lambda rest, _: file.readinto(rest), str(path))
 
 
+class _Links(SynchronizedList):  # type: ignore[misc]
+    """Links that know their way back; `field` is the name of those at the other end."""
+
+    def __init__(self, owner: object, field: str) -> None:
+        self.parent_obj = owner
+        self.field_name = field
+
+
+# graphsurgeon's constructors set every field through a function that looks for links to keep;
+# of a graph's millions of fields only the links need it, and new ones have nothing to keep yet.
+_set = object.__setattr__
+
+
+def _other_fields(made: object, *known: str) -> tuple[tuple[str, Any], ...]:
+    """What graphsurgeon sets beside the fields known here, in whichever version it has."""
+    return tuple((key, value) for key, value in vars(made).items() if key not in known)
+
+
+_OF_VARIABLES = _other_fields(gs.Variable(""), "name", "inputs", "outputs", "dtype", "shape")
+_OF_CONSTANTS = _other_fields(gs.Constant("", np.zeros(())), "name", "inputs", "outputs", "_values")
+_OF_NODES = _other_fields(gs.Node(""), "op", "name", "attrs", "inputs", "outputs", "domain")
+
+
 class Node(gs.Node):  # type: ignore[misc]
-    """An operation. `source` is the NodeProto it was read from, None for a new node."""
+    """An operation.
+
+    `source` is the NodeProto it was read from, None for a new node. `read_as` are the names of
+    the inputs and outputs in it, which are much quicker to compare than those in the proto.
+    """
 
     op: str
     name: str
     domain: str | None
+    given_name: str | None
+    source: onnx.NodeProto | None
+    read_as: tuple[list[str], list[str]] | None
     attrs: dict[str, Any]
     inputs: list[Tensor]
     outputs: list[Tensor]
@@ -131,9 +161,24 @@ class Node(gs.Node):  # type: ignore[misc]
         domain: str | None = None,
         source: onnx.NodeProto | None = None,
     ) -> None:
-        self.source = source
-        self.given_name: str | None = None
-        super().__init__(op, name, attrs or {}, inputs, outputs, domain)
+        _set(self, "source", source)
+        _set(self, "read_as", None)
+        _set(self, "given_name", None)
+        _set(self, "op", op)
+        _set(self, "name", name)
+        _set(self, "attrs", attrs or {})
+        _set(self, "domain", domain)
+        _set(self, "inputs", self._linked(inputs, "outputs"))
+        _set(self, "outputs", self._linked(outputs, "inputs"))
+        for key, value in _OF_NODES:
+            _set(self, key, value)
+
+    def _linked(self, tensors: list[Tensor], field: str) -> _Links:
+        links = _Links(self, field)
+        list.extend(links, tensors)
+        for tensor in tensors:
+            list.append(getattr(tensor, field), self)
+        return links
 
     @property
     def standard(self) -> bool:
@@ -149,6 +194,7 @@ class Variable(gs.Variable):  # type: ignore[misc]
     shape: tuple[int | str | None, ...] | None
     inputs: list[Node]
     outputs: list[Node]
+    source: onnx.ValueInfoProto | None
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -160,8 +206,14 @@ class Variable(gs.Variable):  # type: ignore[misc]
         shape: tuple[int | str | None, ...] | None = None,
         source: onnx.ValueInfoProto | None = None,
     ) -> None:
-        self.source = source
-        super().__init__(name, dtype, shape)
+        _set(self, "source", source)
+        _set(self, "name", name)
+        _set(self, "inputs", _Links(self, "outputs"))
+        _set(self, "outputs", _Links(self, "inputs"))
+        _set(self, "dtype", dtype)
+        _set(self, "shape", shape)
+        for key, value in _OF_VARIABLES:
+            _set(self, key, value)
 
     def forget_shape(self) -> None:
         """Drop a shape that an edit made stale; it is inferred again when needed."""
@@ -178,6 +230,8 @@ class Constant(gs.Constant):  # type: ignore[misc]
     name: str
     inputs: list[Node]
     outputs: list[Node]
+    listed: bool
+    overridable: bool
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -190,9 +244,16 @@ class Constant(gs.Constant):  # type: ignore[misc]
         listed: bool = False,
         overridable: bool = False,
     ) -> None:
-        self.listed = listed
-        self.overridable = overridable
-        super().__init__(name, values)
+        if not isinstance(values, np.ndarray | Stored):
+            raise TypeError(f"'{name}': {type(values).__name__} is no array; use np.asarray")
+        _set(self, "listed", listed)
+        _set(self, "overridable", overridable)
+        _set(self, "name", name)
+        _set(self, "inputs", _Links(self, "outputs"))
+        _set(self, "outputs", _Links(self, "inputs"))
+        _set(self, "_values", values)
+        for key, value in _OF_CONSTANTS:
+            _set(self, key, value)
 
     @property
     def stored(self) -> NDArray[Any] | Stored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import TypeGuard
 
 import onnx
@@ -25,17 +25,20 @@ def inline_constant(tensor: Constant) -> ConstantProto:
     return numpy_helper.from_array(stored, tensor.name)
 
 
-def export_main(graph: Graph, write: WriteConstant, *, list_defaults: bool) -> onnx.GraphProto:
-    """Build the GraphProto of a model's main graph.
+def export_main(
+    target: onnx.GraphProto, graph: Graph, write: WriteConstant, *, list_defaults: bool
+) -> None:
+    """Write a model's main graph into an empty GraphProto.
 
     Args:
+        target: The proto that becomes the graph.
         graph: The main graph; constants that edits brought in, wherever they are read, are
             stored in it.
         write: Turns an initializer into its proto (value inside, or pointing elsewhere).
         list_defaults: Keep initializers in the list of inputs where the file had them there.
     """
     used = _used(graph)
-    return _export(graph, _new_constants(graph, used), used, write, list_defaults)
+    _export(target, graph, _new_constants(graph, used), used, write, list_defaults)
 
 
 def has_new_constants(graph: Graph) -> bool:
@@ -53,8 +56,9 @@ def every_graph(graph: Graph) -> Iterator[Graph]:
     """A graph and all bodies inside it."""
     yield graph
     for node in graph.nodes:
-        for body in bodies(node):
-            yield from every_graph(body)
+        if node.attrs:
+            for body in bodies(node):
+                yield from every_graph(body)
 
 
 def every_node(graph: Graph) -> Iterator[Node]:
@@ -65,6 +69,8 @@ def every_node(graph: Graph) -> Iterator[Node]:
 
 def bodies(node: Node) -> list[Graph]:
     """The subgraphs in a node's attributes (If, Loop, Scan)."""
+    if not node.attrs:
+        return []
     return [value for value in node.attrs.values() if isinstance(value, Graph)]
 
 
@@ -73,24 +79,27 @@ def _used(graph: Graph) -> dict[int, Tensor]:
     used: dict[int, Tensor] = {}
     for inner in every_graph(graph):
         for node in inner.nodes:
-            used.update((id(t), t) for t in node.inputs if t.name)
+            for tensor in node.inputs:
+                if tensor.name:
+                    used[id(tensor)] = tensor
         used.update((id(t), t) for t in inner.outputs)
     return used
 
 
 def _export(
+    proto: onnx.GraphProto,
     graph: Graph,
     new: Iterable[Constant],
     used: dict[int, Tensor],
     write: WriteConstant,
     list_defaults: bool,
-) -> onnx.GraphProto:
-    proto = onnx.GraphProto()
+) -> None:
     proto.CopyFrom(graph.source)
     for field in ("input", "output", "value_info"):
         proto.ClearField(field)
+    nodes = proto.node
     for node in graph.nodes:
-        _export_node(proto.node.add(), node, used, write, list_defaults)
+        _export_node(nodes.add(), node, used, write, list_defaults)
     kept = [c for n, c in graph.initializers.items() if id(c) in used or n in graph.spare]
     for tensor in (*kept, *new):
         _add_constant(proto, tensor, write)
@@ -98,7 +107,6 @@ def _export(
     proto.input.extend(_inputs(graph, defaults))
     proto.output.extend(_outputs(graph))
     proto.value_info.extend(_value_info(graph, {c.name for c in kept}))
-    return proto
 
 
 def _export_node(
@@ -110,16 +118,33 @@ def _export_node(
 ) -> None:
     if node.source is not None:
         proto.CopyFrom(node.source)
-        for field in ("input", "output", "attribute"):
-            proto.ClearField(field)
     if node.source is None or node.op != node.source.op_type:
         proto.op_type = node.op
     if node.name != node.given_name:
         proto.name = node.name
     if node.domain is not None:
         proto.domain = node.domain
-    proto.input.extend(t.name for t in node.inputs)
-    proto.output.extend(t.name for t in node.outputs)
+    inputs, outputs = [t.name for t in node.inputs], [t.name for t in node.outputs]
+    if node.source is None or node.read_as != (inputs, outputs):
+        _replace(proto.input, inputs)
+        _replace(proto.output, outputs)
+    if node.attrs or proto.attribute:
+        _export_attributes(proto, node, used, write, list_defaults)
+
+
+def _replace(field: MutableSequence[str], names: Iterable[str]) -> None:
+    del field[:]
+    field.extend(names)
+
+
+def _export_attributes(
+    proto: onnx.NodeProto,
+    node: Node,
+    used: dict[int, Tensor],
+    write: WriteConstant,
+    list_defaults: bool,
+) -> None:
+    proto.ClearField("attribute")
     sources = {a.name: a for a in node.source.attribute} if node.source is not None else {}
     for name, value in node.attrs.items():
         source = sources.get(name)
@@ -137,7 +162,7 @@ def _export_node(
             attribute.t.CopyFrom(written)
         else:
             attribute.type = onnx.AttributeProto.GRAPH
-            attribute.g.CopyFrom(_export(value, (), used, write, list_defaults))
+            _export(attribute.g, value, (), used, write, list_defaults)
 
 
 def _is_large(value: object) -> TypeGuard[Constant]:

@@ -23,7 +23,7 @@ def extract(model: Model, nodes: Sequence[Node], outputs: Sequence[Tensor]) -> o
     part = Graph(onnx.GraphProto(name="part"), model.opset)
     part.nodes = list(nodes)
     part.outputs = [Variable(t.name) for t in outputs]
-    proto.graph.CopyFrom(export_main(part, embedded, list_defaults=False))
+    export_main(proto.graph, part, embedded, list_defaults=False)
     if proto.ir_version < 4:
         proto.ir_version = 4
     return proto

@@ -7,7 +7,8 @@ as its `source`; `exporting` starts from them.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from onnxq.graph.attributes import decode
 from onnxq.graph.elements import Constant, Node, Stored, Tensor, Variable, element_type
 
 Scope = ChainMap[str, Tensor]
+
+_REMEMBERED_TYPES = 4096
 
 
 class Graph(gs.Graph):  # type: ignore[misc]
@@ -78,8 +81,8 @@ def import_graph(
         if value.name in computed:
             _declare(scope, value)
     declared = [_declare_output(scope, value) for value in proto.output]
-    for name in computed - set(scope.maps[0]):
-        scope[name] = Variable(name)
+    for name in computed.difference(scope.maps[0]):
+        scope.maps[0][name] = Variable(name)
     graph.nodes = [
         _import_node(node, scope, opset, ir_version, base_directory) for node in proto.node
     ]
@@ -142,9 +145,18 @@ def declared_type(
     value: onnx.ValueInfoProto,
 ) -> tuple[np.dtype[Any] | None, tuple[int | str | None, ...] | None]:
     """Element type and shape of a declaration; None where it says nothing."""
-    if not value.type.HasField("tensor_type"):
+    # A graph has thousands of declarations and a few types.
+    return _type_of(value.type.SerializeToString())
+
+
+@lru_cache(maxsize=_REMEMBERED_TYPES)
+def _type_of(
+    serialized: bytes,
+) -> tuple[np.dtype[Any] | None, tuple[int | str | None, ...] | None]:
+    declared = onnx.TypeProto.FromString(serialized)
+    if not declared.HasField("tensor_type"):
         return None, None
-    tensor = value.type.tensor_type
+    tensor = declared.tensor_type
     dtype = element_type(tensor.elem_type) if tensor.elem_type else None
     if not tensor.HasField("shape"):
         return dtype, None
@@ -156,13 +168,6 @@ def declared_type(
 def _import_node(
     proto: onnx.NodeProto, scope: Scope, opset: int, ir_version: int, base_directory: Path | None
 ) -> Node:
-    def tensor(name: str, space: MutableMapping[str, Tensor]) -> Tensor:
-        if not name:
-            return Variable("")
-        if name not in space:
-            scope[name] = Variable(name)
-        return space[name]
-
     attributes = {
         a.name: import_graph(
             a.g, opset=opset, ir_version=ir_version, base_directory=base_directory, outer=scope
@@ -171,12 +176,28 @@ def _import_node(
         else decode(a, base_directory)
         for a in proto.attribute
     }
-    return Node(
+    inputs, outputs = list(proto.input), list(proto.output)
+    node = Node(
         proto.op_type,
         proto.name,
-        [tensor(name, scope) for name in proto.input],
-        [tensor(name, scope.maps[0]) for name in proto.output],
+        [_find(name, scope) for name in inputs],
+        [_find(name, scope, own=True) for name in outputs],
         attributes,
         proto.domain if proto.HasField("domain") else None,
         source=proto,
     )
+    node.read_as = inputs, outputs
+    return node
+
+
+def _find(name: str, scope: Scope, *, own: bool = False) -> Tensor:
+    """The tensor of that name, of this graph's own or else of one around it; made if need be."""
+    if not name:
+        return Variable("")
+    innermost = scope.maps[0]
+    known = innermost.get(name)
+    if known is None and not own:
+        known = scope.get(name)
+    if known is None:
+        known = innermost[name] = Variable(name)
+    return known

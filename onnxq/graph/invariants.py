@@ -60,13 +60,15 @@ class _Check:
     def faults(self, graph: Graph, outer: Scope) -> Iterator[tuple[str, int]]:
         """Every fault, with the position in `graph` of the node it concerns."""
         visible = outer.new_child()
+        own = visible.maps[0]
         declared: list[Tensor] = [*graph.initializers.values(), *graph.inputs]
         for tensor in declared:
-            if tensor.name in visible.maps[0]:
+            if tensor.name in own:
                 yield f"'{tensor.name}' is declared twice as an input or initializer", 0
-            visible[tensor.name] = tensor
+            own[tensor.name] = tensor
         for position, node in enumerate(graph.nodes):
-            yield from ((fault, position) for fault in self._node_faults(node, visible))
+            for fault in self._node_faults(node, visible):
+                yield fault, position
         for tensor in graph.outputs:
             if visible.get(tensor.name) is not tensor and not isinstance(tensor, Constant):
                 yield f"graph output '{tensor.name}' is not produced", len(graph.nodes) - 1
@@ -85,33 +87,36 @@ class _Check:
                 yield from self._output_faults(node, tensor, visible)
 
     def _input_faults(self, node: Node, tensor: Tensor, visible: Scope) -> Iterator[str]:
-        known = visible.get(tensor.name, self.new.get(tensor.name))
+        known = visible.maps[0].get(tensor.name)
+        if known is None:
+            known = visible.get(tensor.name, self.new.get(tensor.name))
         if known is None and isinstance(tensor, Constant) and id(tensor) not in self.stored:
             self.new[tensor.name] = tensor
         elif known is not tensor:
             state = "is not produced before it is read" if known is None else "names two tensors"
             yield f"'{tensor.name}', read by '{node.name}' ({node.op}), {state}"
-        yield from self._reader_faults(tensor)
+        if id(tensor) not in self.linked:
+            yield from self._reader_faults(tensor)
         if (id(tensor), id(node)) in self.readers:
             yield f"'{tensor.name}' does not list '{node.name}' ({node.op}) as a reader"
 
     def _output_faults(self, node: Node, tensor: Tensor, visible: Scope) -> Iterator[str]:
-        taken = tensor.name in visible.maps[0] or tensor.name in self.new
+        own = visible.maps[0]
+        taken = tensor.name in own or tensor.name in self.new
         if taken or isinstance(tensor, Constant):
             yield f"'{tensor.name}' is written twice, or is an input or a constant"
-        visible[tensor.name] = tensor
+        own[tensor.name] = tensor
         if len(tensor.inputs) > 1:
             yield f"'{tensor.name}' is written twice, by " + " and ".join(
                 f"'{writer.name}' ({writer.op})" for writer in tensor.inputs[:2]
             )
         elif not tensor.inputs or tensor.inputs[0] is not node:
             yield f"'{tensor.name}' does not know '{node.name}' ({node.op}) as its only producer"
-        yield from self._reader_faults(tensor)
+        if id(tensor) not in self.linked:
+            yield from self._reader_faults(tensor)
 
     def _reader_faults(self, tensor: Tensor) -> Iterator[str]:
         """Whether a tensor's list of readers agrees with what the nodes read."""
-        if id(tensor) in self.linked:
-            return
         self.linked.add(id(tensor))
         readers = tensor.outputs
         # Most tensors have one reader; counting it takes as long as the rest of the check.

@@ -105,10 +105,11 @@ class Model:
         """Every constant that the file will hold: read by some node, returned, or kept unused."""
         found: dict[int, Constant] = {}
         for graph in every_graph(self.graph):
-            read_here = (t for node in graph.nodes for t in node.inputs)
-            found.update(
-                (id(t), t) for t in (*read_here, *graph.outputs) if isinstance(t, Constant)
-            )
+            for node in graph.nodes:
+                for tensor in node.inputs:
+                    if isinstance(tensor, Constant):
+                        found[id(tensor)] = tensor
+            found.update((id(t), t) for t in graph.outputs if isinstance(t, Constant))
             spare = (graph.initializers[name] for name in graph.spare)
             found.update((id(c), c) for c in spare)
         return list(found.values())
@@ -155,7 +156,7 @@ class Model:
             proto.ir_version = max(
                 4, helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True)
             )
-        proto.graph.CopyFrom(export_main(self.graph, write, list_defaults=not outgrown))
+        export_main(proto.graph, self.graph, write, list_defaults=not outgrown)
         return proto
 
     def reopen(self, proto: onnx.ModelProto) -> None:

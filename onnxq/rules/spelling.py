@@ -14,6 +14,8 @@ from onnxq.graph import Node, Tensor
 from onnxq.rules.workspace import Workspace
 
 _DEPTH = 8
+_CLIPS = ("Clip", "Relu", "Min", "Max")
+_AFFINE = ("Mul", "Div", "Add", "Sub", "Neg")
 
 
 class ScaledSum(NamedTuple):
@@ -80,7 +82,7 @@ def scaled_sum(work: Workspace, tensor: Tensor, depth: int = _DEPTH) -> ScaledSu
     """Read scalar Mul, Div, Add, Sub and Neg back to the tensor behind them."""
     factor, addend, nodes = 1.0, 0.0, list[Node]()
     while len(nodes) < depth:
-        node = work.producer(tensor, "Mul", "Div", "Add", "Sub", "Neg")
+        node = work.producer(tensor, *_AFFINE)
         step = None if node is None else affine_step(work, node)
         if node is None or step is None:
             break
@@ -152,7 +154,7 @@ def bounds(work: Workspace, tensor: Tensor, depth: int = 4) -> Bounds:
     """
     low, high, nodes = -inf, inf, list[Node]()
     while len(nodes) < depth:
-        node = work.producer(tensor, "Clip", "Relu", "Min", "Max")
+        node = work.producer(tensor, *_CLIPS)
         step = None if node is None else bound_step(work, node)
         if node is None or step is None:
             break

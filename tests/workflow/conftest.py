@@ -9,6 +9,11 @@ import onnx
 import pytest
 from onnx.parser import parse_model
 
+import onnxq.rules.simplify as joint
+from onnxq.passes import Applied
+from onnxq.rules import Rule
+from onnxq.workflow import exact_row
+
 CONV = "Conv<kernel_shape=[3,3], pads=[1,1,1,1]>"
 
 
@@ -49,3 +54,28 @@ def samples() -> list[dict[str, np.ndarray]]:
     """Ten samples for `network`."""
     generator = np.random.default_rng(1)
     return [{"x": generator.uniform(-1, 1, (1, 4, 8, 8)).astype(np.float32)} for _ in range(10)]
+
+
+@pytest.fixture(scope="session")
+def respelling() -> Callable[..., Rule]:
+    """A rule of a given name that turns every node of one operator into another operator."""
+
+    def build(name, operator, becomes, **attrs):
+        def rewrite(self, work, node):
+            work.change(node, becomes, **attrs)
+            return Applied(node.name, f"became {becomes}")
+
+        return type(name, (Rule,), {"operators": frozenset({operator}), "rewrite": rewrite})()
+
+    return build
+
+
+@pytest.fixture
+def rules(monkeypatch) -> Callable[..., None]:
+    """Let these be all rules there are."""
+
+    def put(*chosen):
+        for module in (joint, exact_row):
+            monkeypatch.setattr(module, "PHASES", (chosen,))
+
+    return put

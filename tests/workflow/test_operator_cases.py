@@ -20,6 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxq.config import Config
+from onnxq.engine import ENGINE_ERRORS
 from onnxq.errors import OnnxqError
 from onnxq.workflow import QuantizeResult, quantize
 
@@ -76,7 +77,7 @@ def _run(case: Case, *, fuse: bool = True) -> Outcome | None:
             case.model.SerializeToString(), options, ["CPUExecutionProvider"]
         )
         values = session.run(None, case.feed)
-    except Exception:  # ONNX Runtime's exceptions have no common base class.
+    except ENGINE_ERRORS:
         return None
     return Outcome([(o.name, o.type) for o in session.get_outputs()], values)
 

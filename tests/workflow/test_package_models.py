@@ -12,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from onnxq.config import Config
+from onnxq.engine import ENGINE_ERRORS
 from onnxq.errors import OnnxqError
 from onnxq.workflow import quantize
 
@@ -114,5 +115,5 @@ def _outputs(proto: onnx.ModelProto, feed: dict[str, np.ndarray]) -> list[Any] |
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
         return session.run(None, feed)
-    except Exception:  # ONNX Runtime's exceptions have no common base class.
+    except ENGINE_ERRORS:
         return None

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from onnx.parser import parse_model
 
-import onnxq.rules.simplify as joint
 from onnxq.graph import load
 from onnxq.measure import Latency, Speedup, Timing
 from onnxq.passes import Applied
 from onnxq.rules import Rule
-from onnxq.workflow import exact_row
 from onnxq.workflow.exact_row import ExactRow
 from onnxq.workflow.racing import CONFIRM, LOOK, SEARCH_SECONDS, Stopwatch, costly_rules, is_slower
 from onnxq.workflow.speed_guard import SpeedGuard
@@ -40,17 +38,6 @@ class SpellNeg(Rule):
         zero = work.constant("zero", np.float32(0))
         work.substitute(node.outputs[0], work.add("Sub", [zero, node.inputs[0]], name="sub"))
         return Applied(node.name, "became Sub")
-
-
-@dataclass(frozen=True)
-class SpellRelu(Rule):
-    """relu(x) = LeakyRelu with no leak."""
-
-    operators: ClassVar = frozenset({"Relu"})
-
-    def rewrite(self, work, node):
-        work.change(node, "LeakyRelu", alpha=0.0)
-        return Applied(node.name, "became LeakyRelu")
 
 
 @dataclass
@@ -80,10 +67,15 @@ class Scales:
 
 
 @pytest.fixture
-def guarded(monkeypatch):
+def spell_relu(respelling):
+    """relu(x) = LeakyRelu with no leak."""
+    return respelling("SpellRelu", "Relu", "LeakyRelu", alpha=0.0)
+
+
+@pytest.fixture
+def guarded(rules, spell_relu):
     """Apply two rules, and race the result by given costs."""
-    for module in (joint, exact_row):
-        monkeypatch.setattr(module, "PHASES", ((SpellNeg(), SpellRelu()),))
+    rules(SpellNeg(), spell_relu)
 
     def guard(costs, row=None):
         original = load(parse_model(_TEXT))
@@ -135,17 +127,8 @@ def test_where_no_rule_is_to_blame_only_dead_code_goes(guarded):
     assert [r.name for r in raced.outcome.reports if r.applied] == ["RemoveDeadNodes"]
 
 
-def test_a_withdrawal_for_speed_keeps_those_for_outputs(guarded, monkeypatch):
-    @dataclass(frozen=True)
-    class AbsIsNeg(Rule):
-        operators: ClassVar = frozenset({"Abs"})
-
-        def rewrite(self, work, node):
-            work.change(node, "Neg")
-            return Applied(node.name, "became Neg")
-
-    for module in (joint, exact_row):
-        monkeypatch.setattr(module, "PHASES", ((SpellRelu(), AbsIsNeg()),))
+def test_a_withdrawal_for_speed_keeps_those_for_outputs(guarded, rules, spell_relu, respelling):
+    rules(spell_relu, respelling("AbsIsNeg", "Abs", "Neg"))
     _, ops, reasons, _ = guarded({"LeakyRelu": 9.0})
     assert ops == ["Neg", "Relu", "Abs"]
     assert reasons["AbsIsNeg"].startswith("it changed output 'y' by ")

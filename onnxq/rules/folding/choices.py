@@ -19,6 +19,7 @@ import numpy as np
 
 from onnxq.graph import Node, Tensor
 from onnxq.rules.folding.affine import Affine, of_rank
+from onnxq.rules.folding.constants_beside import give_beside, take_beside
 from onnxq.rules.folding.plan import Edit, Plan, Values, together
 from onnxq.rules.folding.planner import Planner
 from onnxq.rules.folding.shields import gates_itself
@@ -59,21 +60,12 @@ def _each(
 
 def give_clip(planner: Planner, node: Node, _tensor: Tensor, affine: Affine) -> Plan:
     """So that Clip gives the map: its input and its bounds must."""
-    bounds = _new_bounds(planner, node, affine)
-    if isinstance(bounds, str):
-        return bounds
-    return together((bounds, planner.operand(node, 0, affine)))
+    return give_beside(planner, node, affine, _new_bounds)
 
 
 def take_clip(planner: Planner, node: Node, index: int, affine: Affine) -> Plan:
     """So that Clip takes the map: its bounds undo it, and those behind take it."""
-    inverse = affine.inverse()
-    if index != 0 or inverse is None:
-        return f"'{node.name}' (Clip) cannot undo it"
-    bounds = _new_bounds(planner, node, inverse)
-    if isinstance(bounds, str):
-        return bounds
-    return together((bounds, planner.readers(node.outputs[0], affine)))
+    return take_beside(planner, node, index, affine, _new_bounds)
 
 
 def _new_bounds(planner: Planner, node: Node, affine: Affine) -> Plan:

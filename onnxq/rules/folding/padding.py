@@ -12,7 +12,8 @@ import numpy as np
 
 from onnxq.graph import Node, Tensor
 from onnxq.rules.folding.affine import Affine, normal_axes
-from onnxq.rules.folding.plan import Edit, Plan, together
+from onnxq.rules.folding.constants_beside import give_beside, take_beside
+from onnxq.rules.folding.plan import Edit, Plan
 from onnxq.rules.folding.planner import Planner
 from onnxq.rules.folding.storing import stored, values_of
 from onnxq.rules.workspace import Workspace
@@ -20,21 +21,12 @@ from onnxq.rules.workspace import Workspace
 
 def give(planner: Planner, node: Node, _tensor: Tensor, affine: Affine) -> Plan:
     """So that Pad gives the map: its input must, and its value."""
-    value = _new_value(planner, node, affine)
-    if isinstance(value, str):
-        return value
-    return together((value, planner.operand(node, 0, affine)))
+    return give_beside(planner, node, affine, _new_value)
 
 
 def take(planner: Planner, node: Node, index: int, affine: Affine) -> Plan:
     """So that Pad takes the map: its value undoes it, and those behind take it."""
-    inverse = affine.inverse()
-    if index != 0 or inverse is None:
-        return f"'{node.name}' (Pad) cannot undo it"
-    value = _new_value(planner, node, inverse)
-    if isinstance(value, str):
-        return value
-    return together((value, planner.readers(node.outputs[0], affine)))
+    return take_beside(planner, node, index, affine, _new_value)
 
 
 def _new_value(planner: Planner, node: Node, affine: Affine) -> Plan:

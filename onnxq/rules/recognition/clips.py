@@ -41,6 +41,8 @@ class MergeClips(Rule):
 
     def rewrite(self, work: Workspace, node: Node) -> Event | None:
         """Replace the row of clips that ends here by one."""
+        if node.op == "Relu" and work.producer(node.inputs[0], *_OPERATORS) is None:
+            return None
         output = node.outputs[0]
         clip = own_bounds(work, output)
         dtype = work.dtype(clip.source)
@@ -62,8 +64,10 @@ def own_bounds(work: Workspace, tensor: Tensor) -> Bounds:
     read = Bounds(tensor)
     while len(read.nodes) < _DEPTH and _is_own(work, read):
         step = bounds(work, read.source, 1)
+        if not step.nodes:
+            break
         low, high = max(read.low, _limit(step.low)), min(read.high, _limit(step.high))
-        if not step.nodes or low > high:
+        if low > high:
             break
         read = Bounds(step.source, low, high, read.nodes + step.nodes)
     return read

@@ -55,9 +55,9 @@ def _match(
     work: Workspace, above: Tensor, below: Tensor
 ) -> tuple[Tensor, NDArray[np.float64]] | None:
     """(x, s) of above = Relu(x) and below = s · min(x, 0), where s is not a scalar."""
-    read = product(work, below)
-    if len(read.factors) != len(("x", "s")):
+    if work.producer(below, "Mul", "Div", "Neg") is None:
         return None
+    read = product(work, below)
     constants = [work.value(t) for t in read.factors if work.value(t) is not None]
     others = [t for t in read.factors if work.value(t) is None]
     if len(others) != 1 or len(constants) != 1 or constants[0] is None:
