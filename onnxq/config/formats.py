@@ -44,6 +44,10 @@ class WeightFormat(Block):
     """One scale per `tensor`, per output `channel`, or per `{block: 32}` weights."""
     search: Literal["min-max", "mse"] | None = None
     """How weight scales are chosen: to cover the largest weight, or for the least squared error."""
+    rounding: Literal["nearest", "hqq", "gptq"] | None = None
+    """How weights become integers: to the `nearest` code; to the nearest of scales and zero points
+    that `hqq` finds from the weights alone; or so that the outputs of layers change least on the
+    calibration samples (`gptq`)."""
 
 
 class ActivationFormat(Block):

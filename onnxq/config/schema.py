@@ -65,6 +65,8 @@ class Corrections(Block):
     """Move factors of channels from what layers read into their weights (SmoothQuant)."""
     equalize_layers: bool | None = None
     """Move factors of channels between layers, where that costs no operator."""
+    biases: bool | None = None
+    """Correct biases for the mean error of their layers, as calibration samples show it."""
 
 
 class Config(Block):

@@ -8,7 +8,10 @@ from onnxq.quant.bias import BiasQParams, bias_qparams, quantize_bias
 from onnxq.quant.choose import choose_qparams, qparams_of
 from onnxq.quant.codes import Codes
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
+from onnxq.quant.hqq import Splitting, hqq_qparams
+from onnxq.quant.learned import Learned, Learning, learn_codes
 from onnxq.quant.mse import mse_qparams
+from onnxq.quant.products import Products
 from onnxq.quant.qparams import QParams
 from onnxq.quant.qtype import QType
 from onnxq.quant.scheme import Scheme
@@ -17,15 +20,21 @@ __all__ = [
     "BiasQParams",
     "Codes",
     "Granularity",
+    "Learned",
+    "Learning",
     "PerBlock",
     "PerChannel",
     "PerTensor",
+    "Products",
     "QParams",
     "QType",
     "Scheme",
+    "Splitting",
     "bias_qparams",
     "choose_qparams",
     "dequantize",
+    "hqq_qparams",
+    "learn_codes",
     "mse_qparams",
     "qparams_of",
     "quantize",

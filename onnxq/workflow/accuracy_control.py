@@ -41,7 +41,7 @@ class AccuracyControl:
             return
         returning = self._returning()
         for wanted in self.aim.ladder:
-            steps = list(returning.steps(self.found.recipe, wanted))
+            steps = list(returning.steps(self.found.recipe, wanted, self.found.sqnr))
             step = _worthwhile(steps, self.aim.rate)
             if step is not steps[0]:
                 self._take(step)
@@ -57,7 +57,8 @@ class AccuracyControl:
         return self.found.bench.carry_out(self.found.recipe).build()
 
     def _returning(self) -> Returning:
-        quantization = self.found.bench.carry_out(self.found.recipe)
+        # The simulation knows no corrections: what they gain is counted on top.
+        quantization = self.found.bench.carry_out(self.found.recipe.uncorrected)
         simulation = Simulation(
             quantization.decided.model,
             quantization.plan,

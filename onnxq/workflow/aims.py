@@ -31,11 +31,13 @@ class Aim:
         ladder: In dB, from low to high.
         holds: Whether the budget holds with what was measured; None where an SQNR is all that
             is asked for.
+        demanded: Whether the user set a budget.
         rate: Least gain in dB for a hundredth of the time; 0 where the aim must be reached.
     """
 
     ladder: tuple[float, ...]
     holds: Callable[[Measured], bool] | None
+    demanded: bool
     rate: float
 
 
@@ -52,11 +54,15 @@ def aim_of(config: Config) -> Aim | None:
         return None
     if budget.minimum is None and budget.max_drop is None:
         wanted = WORTH[config.effort]
-        return None if wanted is None else Aim((wanted,), None, _RATE)
+        return None if wanted is None else Aim((wanted,), None, demanded=False, rate=_RATE)
     metric = budget.metric or ("accuracy" if config.evaluate.labels else "sqnr")
     if metric == "sqnr":
-        return None if budget.minimum is None else Aim((budget.minimum + _MARGIN,), None, 0.0)
-    return Aim(LADDER, _within(budget), 0.0)
+        return (
+            None
+            if budget.minimum is None
+            else Aim((budget.minimum + _MARGIN,), None, demanded=True, rate=0.0)
+        )
+    return Aim(LADDER, _within(budget), demanded=True, rate=0.0)
 
 
 def _within(budget: Budget) -> Callable[[Measured], bool]:

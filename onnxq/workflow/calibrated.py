@@ -92,7 +92,8 @@ def calibrate(
         statistics = _observe(prepared.model, target, config, division, progress)
     described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
     kept = [*division.probes, *division.learning]
-    bench = Workbench(prepared.model, target, config, statistics, described, kept)
+    learning = division.learning
+    bench = Workbench(prepared.model, target, config, statistics, described, kept, learning)
     with stages.stage("choose a recipe"):
         judge = Judge(prepared.model, division.probes)
         found = search(bench, judge, first_recipe(config), questions_for(bench))
@@ -115,7 +116,8 @@ def made_ready(
 def _learns(config: Config) -> bool:
     """Whether corrections may need samples of their own."""
     wishes = config.corrections.model_dump().values()
-    return config.effort in ("standard", "thorough") or any(wishes)
+    learnt = any(wishes) or config.weights.rounding == "gptq"
+    return learnt or config.effort in ("standard", "thorough")
 
 
 def _observe(

@@ -40,6 +40,10 @@ _LARGEST_MOMENT = 8 * 5000**2
 """Bytes of a second moment from which on a layer keeps its codes: time grows with their cube."""
 
 
+ROUNDING = Learning(damping=0.1, refits=0, search_scales=False)
+"""Fitted scales gained nothing on 8-bit convolutions; more damping than usual did, a little."""
+
+
 @dataclass(frozen=True)
 class Correction:
     """What became of a quantization.
@@ -91,7 +95,7 @@ def correct_layers(
         activations: Parameters of every activation in the plan, by tensor name.
         weights: The codes of every weight and table, to start from.
         feeds: Samples to learn from.
-        learning: How to round; None leaves the codes as they are.
+        learning: How to round, such as `ROUNDING`; None leaves the codes as they are.
         biases: Correct the biases that the plan stores as int32.
         probes: Other samples, to measure the gain on.
         progress: Called after each layer with the layers done and to do.

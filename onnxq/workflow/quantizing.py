@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from onnxq.calibration import Ranges, check_belongs
 from onnxq.config import Config
-from onnxq.engine import input_specs, open_session, processor_flags
+from onnxq.engine import Feed, input_specs, open_session, processor_flags
 from onnxq.graph import Model, Source, load
 from onnxq.measure import bytes_by_dtype, count_macs
 from onnxq.plan import Plan
@@ -22,10 +22,10 @@ from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
 from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
-from onnxq.workflow.searching import first_recipe
+from onnxq.workflow.searching import first_recipe, wished_rounding
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.trials import Trial
-from onnxq.workflow.tuning import control_accuracy, control_speed
+from onnxq.workflow.tuning import choose_rounding, control_accuracy, control_speed
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.workbench import Quantization
 
@@ -105,6 +105,7 @@ class _Job:
         )
         control_accuracy(calibrated, self.config, self.stages, self.progress)
         slow = control_speed(calibrated, self.config, self.target, self.stages)
+        choose_rounding(calibrated, self.config, self.stages)
         with self.stages.stage("quantize"):
             quantization = calibrated.quantization
             model = quantization.build()
@@ -128,7 +129,9 @@ class _Job:
         division = Division((), hold_out=False)
         division.probes = [own_copy(feed) for feed in islice(feeds, _JUDGING)]
         with self.stages.stage("quantize"):
-            quantization = _with_ranges(prepared.model, self.target, self.config, ranges)
+            quantization = _with_ranges(
+                prepared.model, self.target, self.config, ranges, division.probes
+            )
             model = quantization.build()
         return _Made(prepared, quantization, model, division)
 
@@ -190,7 +193,9 @@ class _Job:
             yield "nothing can run in integers: the result is the prepared model"
 
 
-def _with_ranges(model: Model, target: Target, config: Config, ranges: Ranges) -> Quantization:
+def _with_ranges(
+    model: Model, target: Target, config: Config, ranges: Ranges, feeds: Sequence[Feed]
+) -> Quantization:
     """The quantization that ranges of an earlier run were found for.
 
     Raises:
@@ -203,8 +208,8 @@ def _with_ranges(model: Model, target: Target, config: Config, ranges: Ranges) -
         other = decide(model, target, config, unavailable=gaps, integer_activations=False)
         decided = other if ranges.model == other.plan.model else decided
     check_belongs(ranges, decided.plan.model, list(decided.plan.activations))
-    recipe = first_recipe(config)
-    return Quantization.made(recipe, decided, ranges)
+    recipe = replace(first_recipe(config), rounding=wished_rounding(config))
+    return Quantization.made(recipe, decided, ranges, feeds)
 
 
 def _objection(proof: Proof) -> Iterable[str]:

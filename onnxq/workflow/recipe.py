@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnxq.calibration import describe
 from onnxq.config import MinMax, RangeMethod
 from onnxq.workflow.rewriting import Rewriting
+from onnxq.workflow.rounding_weights import Nearest, RoundingMethod
 
 
 @dataclass(frozen=True)
@@ -16,28 +17,37 @@ class Recipe:
 
     Attributes:
         method: How ranges of activations are found.
-        weight_search: Choose weight scales for the least squared error, not to cover the
-            largest weight.
+        rounding: How weights become integers.
         integer_activations: Let HardSwish and its like run in integers, where they can.
         rewritings: What is done to the float model first.
         dynamic: Let matrix products find the ranges of what they read anew in every run.
+        biases: Correct biases for the mean error of their layers.
         returned: Nodes that stay float for the sake of accuracy or speed, with the reason.
     """
 
     method: RangeMethod = field(default_factory=MinMax)
-    weight_search: bool = False
+    rounding: RoundingMethod = field(default_factory=Nearest)
     integer_activations: bool = True
     rewritings: frozenset[Rewriting] = frozenset()
     dynamic: bool = False
+    biases: bool = False
     returned: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def uncorrected(self) -> Recipe:
+        """The same without what learns from samples: other numbers, but as fast."""
+        return replace(self, biases=False, rounding=Nearest(search=self.rounding.search))
 
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The recipe in words."""
         facts = [
             ("ranges of activations", describe(self.method)),
-            ("scales of weights", "least squared error" if self.weight_search else "min-max"),
+            ("scales of weights", "least squared error" if self.rounding.search else "min-max"),
+            ("rounding of weights", type(self.rounding).__name__.lower()),
         ]
+        if self.biases:
+            facts.append(("biases", "corrected for the mean error of their layers"))
         if self.rewritings:
             names = sorted(rewriting.value for rewriting in self.rewritings)
             facts.append(("float model", ", ".join(names).replace("_", " ")))

@@ -23,12 +23,18 @@ def reproducing(config: Config, recipe: Recipe, model: Model) -> Config:
         spelled = set(load_target(config.target).spelled) & {node.op for node in model.nodes}
         skip += [OpType(op_type=operator) for operator in sorted(spelled)]
     calibration = config.calibration.model_copy(update={"method": recipe.method})
-    search = "mse" if recipe.weight_search else "min-max"
+    rounding = recipe.rounding
+    weights = {
+        "search": "mse" if rounding.search else "min-max",
+        "rounding": type(rounding).__name__.lower(),
+    }
     changed: dict[str, object] = {
         "effort": "none",
-        "corrections": Corrections(**{r.value: r in recipe.rewritings for r in Rewriting}),
+        "corrections": Corrections(
+            **{kind.value: kind in recipe.rewritings for kind in Rewriting}, biases=recipe.biases
+        ),
         "calibration": calibration,
-        "weights": config.weights.model_copy(update={"search": search}),
+        "weights": config.weights.model_copy(update=weights),
     }
     if recipe.dynamic:
         changed["overrides"] = dynamic_config(config, load_target(config.target), model).overrides

@@ -73,14 +73,18 @@ class Returning:
         total = max(counted.macs, 1)
         self._work = {n.node: n.macs / total for n in counted.nodes}
 
-    def steps(self, start: Recipe, aim: float) -> Iterator[Step]:
+    def steps(self, start: Recipe, aim: float, measured: float | None = None) -> Iterator[Step]:
         """Ever more layers in float, until the simulated SQNR reaches `aim` dB.
 
         Args:
-            start: The recipe in which nothing has returned yet.
+            start: The recipe to begin with.
             aim: SQNR in dB.
+            measured: SQNR in dB that the model made with `start` really has: by as much as it
+                differs from the simulated one, all simulated ones are taken to differ.
         """
         recipe, decided = start, self.bench.decide(start)
+        if measured is not None:
+            aim -= measured - self.simulation.sqnr(decided.plan.quantizations)
         everything = self._time(decided.plan)
         for _ in range(_ROUNDS):
             sqnr = self.simulation.sqnr(decided.plan.quantizations)

@@ -28,12 +28,12 @@ from onnxq.quant import (
     Splitting,
     hqq_qparams,
     learn_codes,
-    made_up_for,
     quantize_bias,
 )
 from onnxq.workflow.weight_inputs import Layer, collect_moments, layers_of
 
 _MOMENT_BYTES = 1 << 29
+_FEW_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Gptq:
     """Codes, and scales, that keep every layer's outputs on samples.
 
     Attributes:
-        learning: How hard to look.
+        learning: How hard to look; None for `learning_for` the bits of each weight.
         search: Where scales start: see `Nearest`.
         vectors: Inputs of a layer taken from a sample, at most.
         centred: Only the varying part of a layer's error counts: right where its mean is put into
@@ -73,16 +73,13 @@ class Gptq:
         steps: 1 rounds all layers for the inputs that they have in the float model. More divide
             the layers into so many steps in topological order: each looks at the inputs that it
             gets from quantized activations and the layers already rounded.
-        making_up: With more than one step, also make up for what has changed in the inputs: the
-            damping of that, as in `made_up_for`. None lets it be.
     """
 
-    learning: Learning = field(default_factory=Learning)
+    learning: Learning | None = None
     search: bool = False
     vectors: int = 512
     centred: bool = False
     steps: int = 1
-    making_up: float | None = None
 
 
 RoundingMethod: TypeAlias = Nearest | Hqq | Gptq
@@ -110,6 +107,15 @@ class RoundedWeights:
 
     codes: Mapping[Use, Codes]
     layers: tuple[LayerError, ...] = ()
+
+
+def learning_for(bits: int) -> Learning:
+    """What is worth its time at a width.
+
+    Up to 4 bits, scales that cover the largest weight waste much. With 8 bits the codes alone gain
+    nearly all, and scales fitted on few samples lose some of it on others.
+    """
+    return Learning() if bits <= _FEW_BITS else Learning(refits=0, search_scales=False)
 
 
 def round_weights(
@@ -197,19 +203,14 @@ class _Rounding:
     def run(self) -> RoundedWeights:
         """Round everything."""
         for step in _steps(layers_of(self.model, self.plan), self.method.steps):
-            found: dict[Use, Codes] = {}
+            read_by = self.model if self.method.steps == 1 else self._so_far()
+            found: dict[Use, Learned] = {}
             for batch in _batches(step):
-                moments = collect_moments(
-                    batch,
-                    self.model,
-                    self.feeds,
-                    most=self.method.vectors,
-                    changed=self._so_far() if self.method.steps > 1 else None,
-                )
+                most = self.method.vectors
+                moments = collect_moments(batch, read_by, self.feeds, most=most)
                 for layer in batch:
                     found[layer.use] = self._learn(layer, moments[layer.key], found)
-            fit = _biases_that_fit(self.model, self.plan, self.activations, found)
-            self.codes.update((use, codes) for use, codes in found.items() if use in fit)
+            self._take(found)
         return RoundedWeights(self.codes, tuple(self.errors))
 
     def _so_far(self) -> Model:
@@ -217,24 +218,26 @@ class _Rounding:
         apply_passes(changed, [InsertQDQ(self.plan, self.activations, self.codes)])
         return changed
 
-    def _learn(self, layer: Layer, moments: Moments, found: Mapping[Use, Codes]) -> Codes:
-        constant = stored_constant(self.nodes, layer.use)
+    def _learn(self, layer: Layer, moments: Moments, found: Mapping[Use, Learned]) -> Learned:
         before = self.codes[layer.use]
-        for use, codes in found.items():
+        for use, learned in found.items():
             if self.codes[use] is before:
-                return codes  # The same constant with the same inputs.
+                return learned  # The same constant with the same inputs.
         moments = moments.centred() if self.method.centred else moments
-        weight, learning = read(constant), self.method.learning
-        target = None
-        if moments.cross is not None and self.method.making_up is not None:
-            target = made_up_for(
-                weight, layer.products, moments.second, moments.cross, self.method.making_up
-            )
-        learned: Learned = learn_codes(
-            weight, before.parameters, layer.products, moments.second, learning, target
-        )
-        self.errors.append(LayerError(layer.use, learned.nearest, learned.error))
-        return learned.codes
+        weight = read(stored_constant(self.nodes, layer.use))
+        learning = self.method.learning or learning_for(before.parameters.scheme.qtype.bits)
+        return learn_codes(weight, before.parameters, layer.products, moments.second, learning)
+
+    def _take(self, found: Mapping[Use, Learned]) -> None:
+        """Replace codes by those found, except where an int32 bias would overflow."""
+        codes = {use: learned.codes for use, learned in found.items()}
+        fit = _biases_that_fit(self.model, self.plan, self.activations, codes)
+        for use, learned in found.items():
+            taken = use in fit
+            if taken:
+                self.codes[use] = learned.codes
+            error = learned.error if taken else learned.nearest
+            self.errors.append(LayerError(use, learned.nearest, error))
 
 
 def _steps(layers: Sequence[Layer], count: int) -> Iterator[Sequence[Layer]]:

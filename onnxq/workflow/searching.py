@@ -15,6 +15,7 @@ from onnxq.config import Auto, Config
 from onnxq.workflow.judging import Judge
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.rewriting import Rewriting
+from onnxq.workflow.rounding_weights import Gptq, Hqq, Nearest, RoundingMethod
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.workbench import Workbench
 
@@ -23,6 +24,9 @@ _GOOD_ENOUGH = 15.0
 
 _WORTH_IT = 1.0
 """What float activations must gain in dB, being slower."""
+
+_PLENTY = 28.0
+"""SQNR in dB from which the float model is not rewritten to gain more."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def range_method(found: Search) -> Iterator[Proposal]:
 def weight_scales(found: Search) -> Iterator[Proposal]:
     """Weight scales of the least squared error, if the user left it open."""
     if found.bench.config.weights.search is None:
-        yield Proposal("least squared error", replace(found.recipe, weight_search=True))
+        yield Proposal("least squared error", replace(found.recipe, rounding=Nearest(search=True)))
 
 
 def float_activations(found: Search) -> Iterator[Proposal]:
@@ -123,6 +127,8 @@ def rewriting(kind: Rewriting) -> Callable[[Search], Iterator[Proposal]]:
     def propose(found: Search) -> Iterator[Proposal]:
         if getattr(found.bench.config.corrections, kind.value) is not None:
             return
+        if found.sqnr is not None and found.sqnr >= _PLENTY:
+            return
         now = found.recipe.rewritings
         more = found.bench.rewritten(now | {kind})
         if len(more.reports) > len(found.bench.rewritten(now).reports) and more.changed:
@@ -135,9 +141,29 @@ def dynamic_products(found: Search) -> Iterator[Proposal]:
     """Matrix products that find their ranges anew in every run."""
     if found.bench.config.activations.dynamic is not None:
         return
+    if found.sqnr is not None and found.sqnr >= _PLENTY:
+        return
     other = replace(found.recipe, dynamic=True)
     if found.bench.decide(other).plan.found_at_run_time:
         yield Proposal("found anew in every run", other)
+
+
+def corrected_biases(found: Search) -> Iterator[Proposal]:
+    """Biases corrected for the mean error of their layers."""
+    if found.bench.config.corrections.biases is None and _can_learn(found):
+        yield Proposal("corrected", replace(found.recipe, biases=True))
+
+
+def _can_learn(found: Search) -> bool:
+    plan = found.bench.decide(found.recipe).plan
+    return bool(found.bench.learning) and bool(plan.activations)
+
+
+def learnt_rounding(found: Search) -> Iterator[Proposal]:
+    """Weights rounded so that the outputs of layers change least on samples."""
+    if found.bench.learning:
+        rounding = Gptq(search=found.recipe.rounding.search)
+        yield Proposal("learnt from samples", replace(found.recipe, rounding=rounding))
 
 
 _WORDS = {
@@ -150,6 +176,8 @@ RANGES = Question("ranges of activations", range_method)
 WEIGHT_SCALES = Question("scales of weights", weight_scales)
 FLOAT_ACTIVATIONS = Question("activations", float_activations, gain=_WORTH_IT)
 DYNAMIC = Question("ranges of matrix products", dynamic_products, gain=_WORTH_IT)
+BIASES = Question("biases", corrected_biases, gain=0.3)
+ROUNDING = Question("rounding of weights", learnt_rounding, gain=0.2)
 SPLITTING, SMOOTHING, EQUALIZATION = (
     Question("float model", rewriting(kind), gain=_WORTH_IT)
     for kind in (
@@ -165,9 +193,19 @@ def first_recipe(config: Config) -> Recipe:
     method = config.calibration.method
     return Recipe(
         method=method.candidates[0] if isinstance(method, Auto) else method,
-        weight_search=config.weights.search == "mse",
+        rounding=Nearest(search=config.weights.search == "mse"),
+        biases=bool(config.corrections.biases),
         rewritings=frozenset(kind for kind in Rewriting if getattr(config.corrections, kind.value)),
     )
+
+
+def wished_rounding(config: Config) -> RoundingMethod:
+    """How weights are to be rounded, as far as the configuration says."""
+    search = config.weights.search == "mse"
+    wished = config.weights.rounding
+    if wished == "gptq":
+        return Gptq(search=search)
+    return Hqq(search=search) if wished == "hqq" else Nearest(search=search)
 
 
 def questions_for(bench: Workbench) -> list[Question]:
@@ -179,7 +217,7 @@ def questions_for(bench: Workbench) -> list[Question]:
     if config.effort == "quick":
         return scales
     more = [EQUALIZATION] if config.effort == "thorough" else []
-    return [*scales, FLOAT_ACTIVATIONS, SPLITTING, SMOOTHING, *more, DYNAMIC]
+    return [*scales, FLOAT_ACTIVATIONS, SPLITTING, SMOOTHING, *more, DYNAMIC, BIASES]
 
 
 def search(bench: Workbench, judge: Judge, start: Recipe, questions: Sequence[Question]) -> Search:

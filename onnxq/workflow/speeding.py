@@ -72,15 +72,15 @@ class SpeedControl:
         """Speed-ups over the input model of the simplified float model and of the recipe."""
         bench = self.found.bench
         models = {"input": self.original, "simplified": bench.model}
-        models["now"] = self._built(self.found.recipe)
+        models["now"] = self._built(self.found.recipe.uncorrected)
         _, simplified, now = self.timer(models, LOOK).speedups
         return simplified.value, now.value
 
     def _fastest_without_a_kind(self, speed: float) -> tuple[Recipe, float] | None:
         """The best recipe with one kind of layer less, if it is worth it."""
         recipes = self._variants()
-        models = {"now": self._built(self.found.recipe)}
-        models |= {kind: self._built(recipe) for kind, recipe in recipes.items()}
+        models = {"now": self._built(self.found.recipe.uncorrected)}
+        models |= {kind: self._built(recipe.uncorrected) for kind, recipe in recipes.items()}
         speedups = {s.name: s for s in self.timer(models, LOOK).speedups[1:]}
         best = max(recipes, key=lambda kind: speedups[kind].value, default="")
         taken = bool(best) and speedups[best].value > _WORTH and speedups[best].low > 1.0
@@ -107,15 +107,16 @@ class SpeedControl:
 
     def _give_up(self, speed: float) -> str:
         """Let all layers return to float: no result may be slower than the input."""
-        recipe, decided = self.found.recipe, self.found.bench.decide(self.found.recipe)
+        recipe = replace(self.found.recipe, rewritings=frozenset())
+        decided = self.found.bench.decide(recipe)
         reason = "in integers the model was slower than the input on this machine"
         tables = {use.node for use, o in decided.plan.operands.items() if isinstance(o, Rows)}
         floats = {node.name for node in self.found.bench.model.nodes}
         names = [n for n in decided.plan.integer_nodes if n in floats and n not in tables]
         layers = dict.fromkeys(names, reason)
-        slow = replace(recipe, returned={**recipe.returned, **layers})
-        self._note("all layers in float", slow, None, taken=True)
-        self.found.recipe = slow
+        bare = replace(recipe, returned={**recipe.returned, **layers})
+        self._note("all layers in float", bare, None, taken=True)
+        self.found.recipe = bare
         return (
             f"integers make this model slower here ({speed:.2f} times the speed of the input), "
             "so it stays float: the result is the simplified model. Set budget.min_speedup to "

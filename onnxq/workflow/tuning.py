@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from onnxq.config import Config
@@ -15,6 +16,7 @@ from onnxq.workflow.progress import Progress, Stages
 from onnxq.workflow.proving import judging_samples, measure_both
 from onnxq.workflow.racing import Stopwatch
 from onnxq.workflow.samples import Division
+from onnxq.workflow.searching import ROUNDING, wished_rounding
 from onnxq.workflow.speeding import SpeedControl
 
 
@@ -23,7 +25,9 @@ def control_accuracy(
 ) -> None:
     """Let layers return to float until the budget holds, or what the effort aims at."""
     aim, found = aim_of(config), calibrated.found
-    if aim is None or not found.judge.probes or not _runs_in_integers(calibrated):
+    if aim is None or not found.judge.probes or not _quantizes(calibrated):
+        return
+    if not _runs_in_integers(calibrated) and not aim.demanded:
         return
     if found.sqnr is None:
         found.measure()
@@ -43,8 +47,26 @@ def control_speed(calibrated: Calibrated, config: Config, target: Target, stages
         return SpeedControl(found, calibrated.original, timer, config.budget.min_speedup).run()
 
 
-def _runs_in_integers(calibrated: Calibrated) -> bool:
+def choose_rounding(calibrated: Calibrated, config: Config, stages: Stages) -> None:
+    """Round weights as the configuration says, or try what learns from samples."""
+    found, wished = calibrated.found, config.weights.rounding
+    if wished in ("hqq", "gptq"):
+        rounding = replace(wished_rounding(config), search=found.recipe.rounding.search)
+        found.recipe = replace(found.recipe, rounding=rounding)
+        return
+    if wished is None and config.effort == "thorough" and _quantizes(calibrated):
+        with stages.stage("try rounding"):
+            found.ask(ROUNDING)
+
+
+def _quantizes(calibrated: Calibrated) -> bool:
     return bool(calibrated.bench.decide(calibrated.found.recipe).plan.integer_nodes)
+
+
+def _runs_in_integers(calibrated: Calibrated) -> bool:
+    """Whether anything is computed in integers; weights alone are stored so for their size."""
+    plan = calibrated.bench.decide(calibrated.found.recipe).plan
+    return bool(plan.activations or plan.found_at_run_time)
 
 
 def _measure(calibrated: Calibrated, config: Config, model: Model) -> Measured:

@@ -101,43 +101,31 @@ def _meeting(node: Node, shape: tuple[int, ...]) -> tuple[Rows, Products] | None
 
 
 def collect_moments(
-    layers: Sequence[Layer],
-    floats: Model,
-    feeds: Iterable[Feed],
-    *,
-    most: int,
-    changed: Model | None = None,
+    layers: Sequence[Layer], model: Model, feeds: Iterable[Feed], *, most: int
 ) -> dict[tuple[str, Rows], Moments]:
     """Moments of what the layers read, over samples; one for all layers with equal inputs.
 
+    Memory: those moments, and of one sample the tensors that the layers read.
+
     Args:
         layers: Some layers.
-        floats: The float model.
+        model: The model to run: the float model, or one with nodes of the same names.
         feeds: The samples.
         most: Vectors per sample and layer; where there are more, an even selection.
-        changed: A model with nodes of the same names whose inputs count instead, those of the
-            float model being the second ones.
 
     Raises:
         DataError: There is no sample.
     """
     keys = list(dict.fromkeys(layer.key for layer in layers))
-    run_floats = _Inputs(floats, layers)
-    run_changed = None if changed is None else _Inputs(changed, layers)
+    run = _Inputs(model, layers)
     found: dict[tuple[str, Rows], Moments] = {}
     for feed in feeds:
-        seen = run_floats(feed)
-        other = None if run_changed is None else run_changed(feed)
+        seen = run(feed)
         for key in keys:
             name, rows = key
-            taken = rows.rows(seen[name], most)
-            moments = (
-                Moments.of(taken)
-                if other is None
-                else Moments.of(rows.rows(other[name], most), taken)
-            )
+            moments = Moments.of(rows.rows(seen[name], most))
             found[key] = found[key].merge(moments) if key in found else moments
-    if not found:
+    if keys and not found:
         raise DataError(
             "no samples to round weights with", remedy="give samples, or round without any"
         )

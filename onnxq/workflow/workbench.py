@@ -16,9 +16,11 @@ from onnxq.quant import Codes, QParams
 from onnxq.targets import Compute, Target
 from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import parameters_of, ranges_of
+from onnxq.workflow.correcting_layers import ROUNDING, correct_layers
 from onnxq.workflow.deciding import Decided, decide
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.rewriting import Rewriting, Rewritten, rewrite
+from onnxq.workflow.rounding_weights import Gptq, round_weights
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,31 @@ class Quantization:
     weights: Mapping[Use, Codes]
 
     @classmethod
-    def made(cls, recipe: Recipe, decided: Decided, ranges: Ranges) -> Quantization:
-        """The quantization of a plan with its ranges."""
-        parameters = parameters_of(decided.plan, ranges)
-        weights = nearest_codes(
-            decided.model, decided.plan, parameters, search=recipe.weight_search
+    def made(
+        cls, recipe: Recipe, decided: Decided, ranges: Ranges, feeds: Sequence[Feed]
+    ) -> Quantization:
+        """The quantization of a plan with its ranges.
+
+        Args:
+            recipe: The recipe.
+            decided: Its plan, and the float model it is for.
+            ranges: Of every activation in the plan.
+            feeds: Samples to round weights with, if the recipe says so.
+        """
+        model, plan = decided.model, decided.plan
+        parameters = parameters_of(plan, ranges)
+        rounding = recipe.rounding
+        learns = recipe.biases or isinstance(rounding, Gptq)
+        if not learns or not plan.activations or not feeds:
+            weights = round_weights(model, plan, parameters, feeds, rounding).codes
+            return cls(recipe, decided, ranges, parameters, weights)
+        weights = nearest_codes(model, plan, parameters, search=rounding.search)
+        learning = ROUNDING if isinstance(rounding, Gptq) else None
+        correction = correct_layers(
+            model, plan, parameters, weights, feeds, learning=learning, biases=recipe.biases
         )
-        return cls(recipe, decided, ranges, parameters, weights)
+        corrected = Decided(correction.corrected(model), plan)
+        return cls(recipe, corrected, ranges, parameters, correction.weights)
 
     @property
     def plan(self) -> Plan:
@@ -72,6 +92,7 @@ class Workbench:
         statistics: What calibration saw of the tensors that some recipe may quantize.
         feeds: Where the samples came from.
         kept: Those that are in memory: rewritten models are calibrated with them.
+        learning: Those of them that corrections learn from.
     """
 
     model: Model
@@ -80,8 +101,10 @@ class Workbench:
     statistics: Statistics
     feeds: str
     kept: Sequence[Feed] = ()
+    learning: Sequence[Feed] = ()
 
     def __post_init__(self) -> None:
+        self._latest: Quantization | None = None
         start = _Base(Rewritten(self.model), self.statistics)
         self._bases: dict[frozenset[Rewriting], _Base] = {frozenset(): start}
         self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
@@ -111,6 +134,8 @@ class Workbench:
 
     def carry_out(self, recipe: Recipe) -> Quantization:
         """Everything a recipe says, but for the insertion of Q/DQ."""
+        if self._latest is not None and self._latest.recipe == recipe:
+            return self._latest
         decided, gaps = self._decide(recipe)
         ranges = self._ranges_of(decided.plan, recipe)
         whole = self.decide(replace(recipe, returned={})).plan
@@ -119,7 +144,8 @@ class Workbench:
             ranges = _joined(self._ranges_of(whole, recipe), ranges)
         # Nor need he observe what calibration could not tell.
         ranges = replace(ranges, unobserved=tuple(gaps))
-        return Quantization.made(recipe, decided, ranges)
+        self._latest = Quantization.made(recipe, decided, ranges, self.learning)
+        return self._latest
 
     def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
         key = (

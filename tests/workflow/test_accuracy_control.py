@@ -14,6 +14,14 @@ from onnxq.workflow.returning import Step
 
 POINT = "Conv<kernel_shape=[1,1]>"
 IMAGE = "float[1,8,16,16]"
+NO_CORRECTIONS = {
+    "corrections": {
+        "split_outliers": False,
+        "smooth_activations": False,
+        "equalize_layers": False,
+        "biases": False,
+    },
+}
 UNTIMED = {"budget": {"min_speedup": None}}
 
 
@@ -46,7 +54,7 @@ def controlled(monkeypatch, network, images):
     monkeypatch.setattr("onnxq.workflow.quantizing.control_speed", lambda *_: "")
 
     def run(**settings):
-        config = Config.model_validate({**UNTIMED, **settings})
+        config = Config.model_validate({**UNTIMED, **NO_CORRECTIONS, **settings})
         return quantize(network, calibration=images, config=config)
 
     return run
@@ -106,7 +114,7 @@ def test_labels_decide_where_there_are_any(monkeypatch, model_of, run_model, tmp
     asked = {
         "evaluate": {"data": str(tmp_path / "test.npz"), "labels": "labels"},
         "budget": {"max_drop": 0.05, "min_speedup": None},
-        "corrections": {"split_outliers": False},
+        **NO_CORRECTIONS,
         "activations": {"dynamic": False},
     }
     samples = [{"x": row} for row in rows[:20]]
@@ -131,6 +139,8 @@ def test_aims():
     given = aim(budget={"metric": "sqnr", "minimum": 30})
     assert given.ladder == (30.5,)
     assert given.rate == 0.0
+    assert given.demanded
+    assert not aim().demanded
     stepwise = aim(budget={"metric": "agreement", "minimum": 0.9})
     assert stepwise.ladder == LADDER
     good, bad = (Fidelity("y", agreement=value) for value in (0.95, 0.85))
