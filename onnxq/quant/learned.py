@@ -40,8 +40,8 @@ class Learning:
     """
 
     damping: float = 0.01
-    sweeps: int = 4
-    refits: int = 2
+    sweeps: int = 2
+    refits: int = 1
     search_scales: bool = True
 
 

@@ -15,7 +15,10 @@ from onnxq.workflow.searching import Search
 from onnxq.workflow.simulation import Simulation
 from onnxq.workflow.trials import Trial
 
-_PROBES = 2
+_PROBES, _EVALUATIONS = 2, 192
+_LARGE = 4 * 2**20
+"""Bytes of a sample from which on one probe and a third of the evaluations must do."""
+
 _STEP = "layers in float"
 
 
@@ -59,14 +62,17 @@ class AccuracyControl:
     def _returning(self) -> Returning:
         # The simulation knows no corrections: what they gain is counted on top.
         quantization = self.found.bench.carry_out(self.found.recipe.uncorrected)
+        probes, evaluations = self.found.judge.probes[:_PROBES], _EVALUATIONS
+        if sum(value.nbytes for value in probes[0].values()) > _LARGE:
+            probes, evaluations = probes[:1], _EVALUATIONS // 3
         simulation = Simulation(
             quantization.decided.model,
             quantization.plan,
             quantization.parameters,
-            self.found.judge.probes[:_PROBES],
+            probes,
             quantization.weights,
         )
-        noise = single_noises(simulation, self.progress)
+        noise = single_noises(simulation, self.progress, evaluations=evaluations)
         return Returning(self.found.bench, simulation, noise)
 
     def _take(self, step: Step) -> None:

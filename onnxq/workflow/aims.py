@@ -12,8 +12,8 @@ from onnxq.workflow.verdict import judge_quality
 WORTH: Mapping[Effort, float | None] = {
     "none": None,
     "quick": None,
-    "standard": 20.0,
-    "thorough": 25.0,
+    "standard": 24.0,
+    "thorough": 28.0,
 }
 """SQNR in dB that is aimed at without a budget: errors of a tenth, or of a sixteenth."""
 

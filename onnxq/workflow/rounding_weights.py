@@ -77,7 +77,7 @@ class Gptq:
 
     learning: Learning | None = None
     search: bool = False
-    vectors: int = 512
+    vectors: int = 256
     centred: bool = False
     steps: int = 1
 
@@ -115,7 +115,7 @@ def learning_for(bits: int) -> Learning:
     Up to 4 bits, scales that cover the largest weight waste much. With 8 bits the codes alone gain
     nearly all, and scales fitted on few samples lose some of it on others.
     """
-    return Learning() if bits <= _FEW_BITS else Learning(refits=0, search_scales=False)
+    return Learning() if bits <= _FEW_BITS else Learning(sweeps=1, refits=0, search_scales=False)
 
 
 def round_weights(

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.engine import Feed
-from onnxq.graph import Model, Tensor, copy_model, producer, read
+from onnxq.graph import Model, copy_model, read
 from onnxq.measure import SQNR_CAP, compare_outputs, mean_sqnr
 from onnxq.passes import InsertSwitches, apply_passes, nearest_codes, stored_constant, switch_input
 from onnxq.plan import Plan, Use
 from onnxq.quant import Codes, QParams
 from onnxq.workflow.chain import Chain, Values
+from onnxq.workflow.judging import before_softmax
 
 Switch = str | Use
 """A quantized activation by its name; a weight, or data quantized at run time, by its use."""
@@ -68,7 +69,7 @@ class Simulation:
         twin = copy_model(model)
         apply_passes(twin, [InsertSwitches(plan, parameters)])
         self._outputs = [tensor.name for tensor in twin.outputs]
-        measured = {tensor.name: _before_softmax(tensor) for tensor in twin.outputs}
+        measured = {tensor.name: before_softmax(tensor) for tensor in twin.outputs}
         self._measured = {name: tensor.name for name, tensor in measured.items()}
         known = {id(tensor) for tensor in twin.outputs}
         twin.graph.outputs += [t for t in measured.values() if id(t) not in known]
@@ -89,6 +90,8 @@ class Simulation:
 
     def sqnr(self, on: Collection[Switch]) -> float:
         """Mean SQNR of the float outputs in dB with these quantizations, at most CEILING.
+
+        Before a Softmax that ends the model, as for `Judge.sqnr`.
 
         Switches that this simulation does not know count as off.
         """
@@ -138,18 +141,13 @@ class Simulation:
         )
 
     def _returned(self, values: Values) -> Values:
-        return {name: values[name] for name in self._outputs}
+        return {output: values[name] for output, name in self._measured.items()}
 
     def _noises(self, pairs: list[tuple[Values, Values]]) -> dict[str, float]:
         return {
             output: _noise_over_signal([(a[name], b[name]) for a, b in pairs])
             for output, name in self._measured.items()
         }
-
-
-def _before_softmax(output: Tensor) -> Tensor:
-    writer = producer(output)
-    return writer.inputs[0] if writer is not None and writer.op == "Softmax" else output
 
 
 def _values(model: Model, plan: Plan, weights: Mapping[Use, Codes]) -> tuple[Values, Values]:

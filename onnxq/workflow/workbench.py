@@ -116,7 +116,8 @@ class Workbench:
 
     def _base(self, rewritings: frozenset[Rewriting]) -> _Base:
         if rewritings not in self._bases:
-            rewritten = rewrite(self.model, rewritings, self.kept)
+            # Not the probes: they shall tell whether the rewriting helps on other samples.
+            rewritten = rewrite(self.model, rewritings, self.learning or self.kept)
             statistics = self.statistics
             if rewritten.changed:
                 model, tensors = tensors_to_observe(rewritten.model, self.target, self.config)
