@@ -12,6 +12,9 @@ from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Sch
 from onnxq.targets import Storage, Target
 
 
+_FEW_BITS = 4
+
+
 @dataclass(frozen=True)
 class Channels:
     """One scale per channel, wherever the operator has its channels."""
@@ -177,7 +180,8 @@ def _changed(base: Format, wish: object) -> Format:
     return Format(
         QType(int(str(bits)), bool(signed), base.qtype.narrowest),
         bool(field("symmetric", base.symmetric)),
-        bool(field("narrow_range", base.narrow_range)),
+        # Of 16 codes or fewer none can be spared.
+        bool(field("narrow_range", base.narrow_range and int(str(bits)) > _FEW_BITS)),
         bool(field("power_of_two", base.power_of_two)),
         _grain(getattr(wish, "granularity", None), base.grain),
     )

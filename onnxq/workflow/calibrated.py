@@ -91,7 +91,7 @@ def calibrate(
     with stages.stage("calibrate"):
         statistics = _observe(prepared.model, target, config, division, progress)
     described = feeds.description if isinstance(feeds, Feeds) else "made-up inputs"
-    kept = [*division.probes, *division.learning]
+    kept = division.learning if division.tells_apart else [*division.probes, *division.learning]
     learning = division.learning
     bench = Workbench(prepared.model, target, config, statistics, described, kept, learning)
     with stages.stage("choose a recipe"):

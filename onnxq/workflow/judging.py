@@ -69,7 +69,7 @@ def _outputs_before_softmax(
     known = {tensor.name: tensor for tensor in twin.outputs}
     twin.graph.outputs = list({n: known.get(n) or variables[n] for n in places.values()}.values())
     run_once = runner(open_session(twin))
-    found = []
+    found: list[Mapping[str, NDArray[Any]]] = []
     for feed in probes:
         values = run_once(feed)
         found.append({name: values[place] for name, place in places.items()})

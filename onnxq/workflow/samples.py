@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from onnxq.engine import Feed
+from onnxq.workflow.progress import length
 
 _EVERY = 5
+_ENOUGH = 20
 _HELD_SAMPLES, _HELD_BYTES = 32, 128 * 2**20
 _PROBE_SAMPLES, _PROBE_BYTES = 8, 32 * 2**20
 _LEARNING_SAMPLES, _LEARNING_BYTES = 32, 128 * 2**20
@@ -44,8 +46,9 @@ class Division:
             fewer than five has none.
         learn: Whether samples are kept for corrections to learn from.
         held: Those kept back, at most 32 and 128 MB.
-        probes: The first few that calibrate, at most 8 and 32 MB: methods are tried on them.
-        learning: Those after the probes, at most 32 and 128 MB: corrections learn from them,
+        probes: At most 8 and 32 MB: recipes are tried on them. Where some are held out, and there
+            are 20 or more, they do not calibrate either; else they are the first that do.
+        learning: Others that calibrate, at most 32 and 128 MB: corrections learn from them,
             so that the probes can tell whether they learnt anything true.
     """
 
@@ -56,25 +59,34 @@ class Division:
     probes: list[Feed] = field(default_factory=list)
     learning: list[Feed] = field(default_factory=list)
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether the probes do not calibrate."""
+        total = length(self.feeds)
+        return self.hold_out and total is not None and total >= _ENOUGH
+
     def __iter__(self) -> Iterator[Feed]:
+        apart = self.tells_apart
         for index, feed in enumerate(self.feeds):
-            if (
-                self.hold_out
-                and index % _EVERY == _EVERY - 1
-                and _fits(self.held, feed, _HELD_SAMPLES, _HELD_BYTES)
-            ):
+            place = index % _EVERY if self.hold_out else None
+            if place == _EVERY - 1 and _fits(self.held, feed, _HELD_SAMPLES, _HELD_BYTES):
                 self.held.append(own_copy(feed))
                 continue
-            if _fits(self.probes, feed, _PROBE_SAMPLES, _PROBE_BYTES):
+            probing = (place == 0 or not apart) and _fits(
+                self.probes, feed, _PROBE_SAMPLES, _PROBE_BYTES
+            )
+            if probing:
                 self.probes.append(own_copy(feed))
             elif self.learn and _fits(self.learning, feed, _LEARNING_SAMPLES, _LEARNING_BYTES):
                 self.learning.append(own_copy(feed))
-            yield feed
+            if not (probing and apart):
+                yield feed
 
     def __len__(self) -> int:
         total = len(self.feeds)  # type: ignore[arg-type]  # TypeError where it has no length
         held = min(total // _EVERY, _HELD_SAMPLES) if self.hold_out else 0
-        return total - held
+        probes = min(-(-total // _EVERY), _PROBE_SAMPLES) if self.tells_apart else 0
+        return total - held - probes
 
 
 def own_copy(feed: Feed) -> Feed:

@@ -7,11 +7,11 @@ what there is by enough to pay for what it costs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnxq.calibration import describe
-from onnxq.config import Auto, Config
+from onnxq.config import Auto, Config, Effort
 from onnxq.workflow.judging import Judge
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.rewriting import Rewriting
@@ -25,8 +25,8 @@ _GOOD_ENOUGH = 15.0
 _WORTH_IT = 1.0
 """What float activations must gain in dB, being slower."""
 
-_PLENTY = 28.0
-"""SQNR in dB from which the float model is not rewritten to gain more."""
+_PLENTY: Mapping[Effort, float] = {"standard": 24.0, "thorough": 32.0}
+"""SQNR in dB from which nothing more is tried for the sake of accuracy, by effort."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class Search:
     recipe: Recipe
     sqnr: float | None = None
     trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing more need be tried for the sake of accuracy."""
+        enough = _PLENTY.get(self.bench.config.effort, math.inf)
+        return self.sqnr is not None and self.sqnr >= enough
 
     def measure(self) -> None:
         """Find the SQNR of the recipe as it is."""
@@ -127,7 +133,7 @@ def rewriting(kind: Rewriting) -> Callable[[Search], Iterator[Proposal]]:
     def propose(found: Search) -> Iterator[Proposal]:
         if getattr(found.bench.config.corrections, kind.value) is not None:
             return
-        if found.sqnr is not None and found.sqnr >= _PLENTY:
+        if found.is_good:
             return
         now = found.recipe.rewritings
         more = found.bench.rewritten(now | {kind})
@@ -141,7 +147,7 @@ def dynamic_products(found: Search) -> Iterator[Proposal]:
     """Matrix products that find their ranges anew in every run."""
     if found.bench.config.activations.dynamic is not None:
         return
-    if found.sqnr is not None and found.sqnr >= _PLENTY:
+    if found.is_good:
         return
     other = replace(found.recipe, dynamic=True)
     if found.bench.decide(other).plan.found_at_run_time:
@@ -150,7 +156,8 @@ def dynamic_products(found: Search) -> Iterator[Proposal]:
 
 def corrected_biases(found: Search) -> Iterator[Proposal]:
     """Biases corrected for the mean error of their layers."""
-    if found.bench.config.corrections.biases is None and _can_learn(found):
+    wished = found.bench.config.corrections.biases
+    if wished is None and not found.is_good and _can_learn(found):
         yield Proposal("corrected", replace(found.recipe, biases=True))
 
 

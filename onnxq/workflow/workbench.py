@@ -145,8 +145,10 @@ class Workbench:
             ranges = _joined(self._ranges_of(whole, recipe), ranges)
         # Nor need he observe what calibration could not tell.
         ranges = replace(ranges, unobserved=tuple(gaps))
-        self._latest = Quantization.made(recipe, decided, ranges, self.learning)
-        return self._latest
+        made = Quantization.made(recipe, decided, ranges, self.learning)
+        if recipe != recipe.uncorrected:
+            self._latest = made  # The only ones that take long.
+        return made
 
     def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
         key = (

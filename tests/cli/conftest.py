@@ -81,7 +81,15 @@ class Place:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def quantize(self, *arguments: object, **settings: Any) -> Done:
-        given = ("quantize", "model.onnx", "--config", "config.yaml", "--effort", "quick", *arguments)
+        given = (
+            "quantize",
+            "model.onnx",
+            "--config",
+            "config.yaml",
+            "--effort",
+            "quick",
+            *arguments,
+        )
         return self.run(*given, **settings)
 
     def digests(self) -> dict[str, str]:

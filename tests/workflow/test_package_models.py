@@ -94,7 +94,7 @@ def _check(folder: Path) -> bool:
     before = _outputs(proto, feed)
     if before is None:
         return False
-    method = Config.model_validate({"calibration": {"method": "min-max"}})
+    method = Config.model_validate({"calibration": {"method": "min-max"}, "effort": "quick"})
     try:
         result = quantize(proto, calibration=[feed], config=method, verify=False)
     except OnnxqError as refusal:

@@ -22,9 +22,12 @@ def test_held_out_samples_and_the_others_make_up_all(count, hold_out):
     division = Division(feeds(count), hold_out)
     used = numbers(division)
     held = numbers(division.held)
-    assert sorted(used + held) == list(range(count))
+    apart = hold_out and count >= 20
+    probes = list(range(0, count, 5))[:8] if apart else used[:8]
+    assert sorted(used + held + (probes if apart else [])) == list(range(count))
     assert held == (list(range(4, count, 5))[:32] if hold_out else [])
-    assert numbers(division.probes) == used[:8]
+    assert numbers(division.probes) == probes
+    assert division.tells_apart is apart
     assert len(Division(feeds(count), hold_out)) == len(used)
 
 
@@ -33,7 +36,7 @@ def test_memory_is_bounded_but_one_sample_is_kept():
     division = Division(feeds(20, big // 4), hold_out=True)
     used = sum(1 for _ in division)
     assert len(division.probes) == 2
-    assert used + len(division.held) == 20
+    assert used + len(division.held) + len(division.probes) == 20
     huge = Division(feeds(2, 40 * 2**20 // 4), hold_out=True)
     assert [len(list(huge)), len(huge.probes)] == [2, 1]
 
@@ -65,3 +68,11 @@ def test_looking_at_the_first_sample_does_not_take_it_away():
     assert numbers(peeked) == [0, 1, 2]
     assert Peeked(()).first is None
     assert list(Peeked(())) == []
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_corrections_learn_from_samples_that_calibrate_and_are_no_probes(count):
+    division = Division(feeds(count), hold_out=True, learn=True)
+    used = numbers(division)
+    learning = numbers(division.learning)
+    assert learning == [n for n in used if n not in numbers(division.probes)][:32]
