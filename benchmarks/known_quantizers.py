@@ -44,7 +44,17 @@ INT4_PEERS: Mapping[str, Tool] = {
 
 INT4_OWN: Mapping[str, Tool] = {
     f"onnxq int4, blocks of {block}": Own(
-        settings={"weights": {"bits": 4, "granularity": {"block": block}}}
+        settings={
+            "weights": {
+                "bits": 4,
+                "granularity": {"block": block},
+                "signed": False,
+                "symmetric": False,
+                "rounding": "gptq",
+            },
+            "skip": [{"op_type": "Gather"}],
+            "budget": {"min_speedup": None},
+        }
     )
     for block in (32, 128)
 }

@@ -11,7 +11,6 @@ from onnxq.graph import Node
 from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Scheme
 from onnxq.targets import Storage, Target
 
-
 _FEW_BITS = 4
 
 

@@ -13,9 +13,9 @@ WORTH: Mapping[Effort, float | None] = {
     "none": None,
     "quick": None,
     "standard": 24.0,
-    "thorough": 28.0,
+    "thorough": 24.0,
 }
-"""SQNR in dB that is aimed at without a budget: errors of a tenth, or of a sixteenth."""
+"""SQNR in dB that is aimed at without a budget: errors of a sixteenth of the signal."""
 
 LADDER = (15.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0, 30.0, 33.0, 36.0, 40.0, 50.0)
 """SQNR in dB to try one after another, where the budget limits something else."""

@@ -135,7 +135,7 @@ def test_aims():
     assert aim(effort="quick") is None
     assert aim(effort="none", budget={"minimum": 30}) is None
     assert aim().ladder == (24.0,)
-    assert aim(effort="thorough").ladder == (28.0,)
+    assert aim(effort="thorough").ladder == (24.0,)
     given = aim(budget={"metric": "sqnr", "minimum": 30})
     assert given.ladder == (30.5,)
     assert given.rate == 0.0
