@@ -37,6 +37,8 @@ class _Request:
     ranges: Path | None
     save_ranges: Path | None
     save_config: Path | None
+    timings: Path | None
+    save_timings: Path | None
     effort: str | None
     strict: bool
     external_data: bool
@@ -130,6 +132,15 @@ class _Request:
     help="Write the configuration (YAML) that makes the same file again without any search.",
 )
 @click.option(
+    "--timings",
+    type=FILE,
+    metavar="FILE",
+    help="Use speeds measured by an earlier run on the machine that matters.",
+)
+@click.option(
+    "--save-timings", type=FILE, metavar="FILE", help="Write the speeds measured as JSON."
+)
+@click.option(
     "-e",
     "--effort",
     type=click.Choice(["none", "quick", "standard", "thorough"]),
@@ -167,7 +178,7 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
     check_places(
         read=[
             *model_files(request.model),
-            *(p for p in (request.config, request.ranges) if p is not None),
+            *(p for p in (request.config, request.ranges, request.timings) if p is not None),
             *(Path(text) for text in data if text is not None),
         ],
         written={
@@ -176,6 +187,7 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
             "--report": request.report,
             "--save-ranges": request.save_ranges,
             "--save-config": request.save_config,
+            "--save-timings": request.save_timings,
         },
     )
 
@@ -183,15 +195,18 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
 def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> QuantizeResult:
     from onnxq.calibration import Ranges
     from onnxq.graph import load
-    from onnxq.workflow import RANDOM_WARNING, quantize
+    from onnxq.workflow import RANDOM_WARNING, Timings, quantize
 
     model = load(request.model)
     _check_places(request, loaded)
     ranges = Ranges.load(request.ranges) if request.ranges is not None else None
+    timings = Timings.load(request.timings) if request.timings is not None else None
     if loaded.config.calibration.random and ranges is None:
         screen.banner(RANDOM_WARNING)
     with screen.progress() as progress:
-        return quantize(model, config=loaded.config, ranges=ranges, progress=progress)
+        return quantize(
+            model, config=loaded.config, ranges=ranges, timings=timings, progress=progress
+        )
 
 
 def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
@@ -205,6 +220,8 @@ def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
         screen.written.append(save(result.model, request.destination, external_data=external))
     if request.save_ranges is not None:
         screen.written.append(result.ranges.save(request.save_ranges))
+    if request.save_timings is not None and result.timings is not None:
+        screen.written.append(result.timings.save(request.save_timings))
     if request.save_config is not None:
         comment = f"Makes {request.destination.name} of {request.model.name} again."
         text = config_text(result.config, request.save_config.parent, comment)
@@ -219,6 +236,7 @@ def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
         "output": request.destination,
         "ranges": request.save_ranges,
         "config": request.save_config,
+        "timings": request.save_timings,
         "report": request.report,
     }
     written = {name: str(path) if path in screen.written else None for name, path in places.items()}

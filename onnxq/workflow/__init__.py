@@ -13,6 +13,7 @@ from onnxq.workflow.sensitivity_result import CurvePoint, LayerCost, Sensitivity
 from onnxq.workflow.simplify_result import SimplifyResult
 from onnxq.workflow.simplifying import simplify
 from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.timings import Timings
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import Finding, Verdict
 
@@ -30,6 +31,7 @@ __all__ = [
     "Sensitivity",
     "SimplifyResult",
     "Sizes",
+    "Timings",
     "Trial",
     "Verdict",
     "bench",

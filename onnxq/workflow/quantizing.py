@@ -24,6 +24,7 @@ from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
 from onnxq.workflow.searching import first_recipe, wished_rounding
 from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.timings import Timings
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.tuning import choose_rounding, control_accuracy, control_speed
 from onnxq.workflow.verdict import judge
@@ -41,6 +42,7 @@ def quantize(
     calibration: object = None,
     config: Config | None = None,
     ranges: Ranges | None = None,
+    timings: Timings | None = None,
     progress: Progress = silent,
     verify: bool = True,
 ) -> QuantizeResult:
@@ -52,6 +54,8 @@ def quantize(
             CalibrationDataReader, a DataLoader; what the configuration names by default.
         config: What to do; defaults fit most models.
         ranges: Ranges of an earlier run on the same model and plan, instead of calibrating.
+        timings: Speeds measured by an earlier run on the machine that matters, instead of timing
+            here which layers should stay float.
         progress: Called as the work goes on.
         verify: Measure fidelity, accuracy, placement and latency of the result.
 
@@ -62,7 +66,7 @@ def quantize(
     """
     config = config or Config()
     job = _Job(load(source), config, load_target(config.target), Stages(progress), progress)
-    made = job.search(calibration) if ranges is None else job.reuse(ranges, calibration)
+    made = job.search(calibration, timings) if ranges is None else job.reuse(ranges, calibration)
     proof = job.prove(made) if verify else NO_PROOF
     return job.result(made, proof)
 
@@ -86,6 +90,7 @@ class _Made:
     division: Division
     trials: tuple[Trial, ...] = ()
     warnings: tuple[str, ...] = ()
+    timings: Timings | None = None
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,13 @@ class _Job:
     stages: Stages
     progress: Progress
 
-    def search(self, calibration: object) -> _Made:
+    def search(self, calibration: object, timings: Timings | None) -> _Made:
         """Calibrate, find the best recipe, and carry it out."""
         calibrated = calibrate(
             self.original, calibration, self.config, self.target, self.stages, self.progress
         )
         control_accuracy(calibrated, self.config, self.stages, self.progress)
-        slow = control_speed(calibrated, self.config, self.target, self.stages)
+        speed = control_speed(calibrated, self.config, self.target, self.stages, timings)
         choose_rounding(calibrated, self.config, self.stages)
         with self.stages.stage("quantize"):
             quantization = calibrated.quantization
@@ -115,7 +120,8 @@ class _Job:
             model,
             calibrated.division,
             tuple(calibrated.found.trials),
-            (*([slow] if slow else ()), *calibrated.warnings),
+            (*([speed.note] if speed.note else ()), *calibrated.warnings),
+            speed.timings,
         )
 
     def reuse(self, ranges: Ranges, calibration: object) -> _Made:
@@ -162,6 +168,7 @@ class _Job:
             recipe=recipe,
             config=reproducing(self.config, recipe, made.prepared.model),
             trials=made.trials,
+            timings=made.timings,
             reports=made.prepared.reports,
             parity=made.prepared.parity,
             placement=proof.placement,

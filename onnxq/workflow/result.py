@@ -14,6 +14,7 @@ from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger
 from onnxq.passes import PassReport
 from onnxq.plan import Float, Plan
 from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.timings import Timings
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.verdict import Verdict
 from onnxq.workflow.verifying import Placement
@@ -41,6 +42,7 @@ class QuantizeResult:
         recipe: How it was quantized, where there was a choice.
         config: The configuration that leads to this recipe without a search.
         trials: What was tried to find the recipe.
+        timings: What was timed to find it; None if the recipe was given.
         reports: What every pass did and refused.
         parity: Largest relative error of the exact passes, None if it could not be measured.
         placement: What runs in integers on the engine; None if it is not this machine's.
@@ -61,6 +63,7 @@ class QuantizeResult:
     recipe: Recipe = field(repr=False)
     config: Config = field(repr=False)
     trials: tuple[Trial, ...]
+    timings: Timings | None = field(repr=False)
     reports: tuple[PassReport, ...] = field(repr=False)
     parity: float | None
     placement: Placement | None = field(repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from onnxq.config import Config
@@ -18,6 +18,7 @@ from onnxq.workflow.racing import Stopwatch
 from onnxq.workflow.samples import Division
 from onnxq.workflow.searching import ROUNDING, wished_rounding
 from onnxq.workflow.speeding import SpeedControl
+from onnxq.workflow.timings import Recorder, Replay, Timings, check_timings
 
 
 def control_accuracy(
@@ -36,15 +37,43 @@ def control_accuracy(
         AccuracyControl(found, aim, measure, progress).run()
 
 
-def control_speed(calibrated: Calibrated, config: Config, target: Target, stages: Stages) -> str:
-    """Leave float what is slower in integers; returns what the user should know of it."""
-    found = calibrated.found
-    able = target.measurable and found.judge.probes and _runs_in_integers(calibrated)
+@dataclass(frozen=True)
+class Speed:
+    """What speed control came to.
+
+    Attributes:
+        note: What the user should know; empty if there is nothing.
+        timings: What was timed.
+    """
+
+    note: str
+    timings: Timings
+
+
+def control_speed(
+    calibrated: Calibrated,
+    config: Config,
+    target: Target,
+    stages: Stages,
+    timings: Timings | None = None,
+) -> Speed:
+    """Leave float what is slower in integers, here or where the timings were made.
+
+    Raises:
+        DataError: if the timings are of another model, or lack a race.
+    """
+    found, digest = calibrated.found, calibrated.original.digest()
+    if timings is not None:
+        check_timings(timings, calibrated.original)
+    able = (target.measurable or timings) and found.judge.probes and _runs_in_integers(calibrated)
     if not able or config.effort in ("none", "quick"):
-        return ""
+        return Speed("", Timings(digest, ()))
     with stages.stage("try speed"):
-        timer = Stopwatch(found.judge.probes[0], config.threads)
-        return SpeedControl(found, calibrated.original, timer, config.budget.min_speedup).run()
+        stopwatch = Stopwatch(found.judge.probes[0], config.threads)
+        timer = Recorder(Replay(timings) if timings is not None else stopwatch)
+        control = SpeedControl(found, calibrated.original, timer, config.budget.min_speedup)
+        note = control.run()
+    return Speed(note, Timings(digest, tuple(timer.races)))
 
 
 def choose_rounding(calibrated: Calibrated, config: Config, stages: Stages) -> None:

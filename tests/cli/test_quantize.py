@@ -51,6 +51,7 @@ def test_json_is_all_there_is_on_stdout(place):
         "output": "out.onnx",
         "ranges": None,
         "config": None,
+        "timings": None,
         "report": "report.json",
     }
     assert facts["kept_float"] and facts["fidelity"]["outputs"]["scores"]["samples"] == 2

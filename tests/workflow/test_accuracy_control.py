@@ -11,6 +11,8 @@ from onnxq.workflow.accuracy_control import _worthwhile
 from onnxq.workflow.aims import LADDER, aim_of
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.returning import Step
+from onnxq.workflow.timings import Timings
+from onnxq.workflow.tuning import Speed
 
 POINT = "Conv<kernel_shape=[1,1]>"
 IMAGE = "float[1,8,16,16]"
@@ -51,7 +53,9 @@ def images():
 @pytest.fixture
 def controlled(monkeypatch, network, images):
     """`quantize`, without speed control: the kernels of the test's machine shall not matter."""
-    monkeypatch.setattr("onnxq.workflow.quantizing.control_speed", lambda *_: "")
+    monkeypatch.setattr(
+        "onnxq.workflow.quantizing.control_speed", lambda *_: Speed("", Timings("", ()))
+    )
 
     def run(**settings):
         config = Config.model_validate({**UNTIMED, **NO_CORRECTIONS, **settings})
@@ -101,7 +105,9 @@ def test_other_metrics_are_reached_step_by_step(metric, controlled):
 
 def test_labels_decide_where_there_are_any(monkeypatch, model_of, run_model, tmp_path):
     """A classifier by seven small channels, next to one that dwarfs them and counts for nothing."""
-    monkeypatch.setattr("onnxq.workflow.quantizing.control_speed", lambda *_: "")
+    monkeypatch.setattr(
+        "onnxq.workflow.quantizing.control_speed", lambda *_: Speed("", Timings("", ()))
+    )
     generator = np.random.default_rng(7)
     rows = generator.standard_normal((60, 1, 8)).astype(np.float32)
     reading = generator.standard_normal((8, 4)).astype(np.float32)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from onnxq import Config, quantize
+from onnxq.errors import DataError
 from onnxq.measure import Latency, Speedup, Timing
 from onnxq.targets import load_target
-from onnxq.workflow import plan_only
+from onnxq.workflow import Timings, plan_only
 from onnxq.workflow.layer_kinds import kinds_of_layers
 
 CONV = "Conv<kernel_shape=[3,3], pads=[1,1,1,1]>"
@@ -117,3 +118,39 @@ def test_kinds(mixed, samples):
     }
     none = replace(result.plan, nodes={})
     assert kinds_of_layers(model, none, target) == {}
+
+
+def test_speeds_of_another_machine_decide_here(controlled, mixed, samples, tmp_path, monkeypatch):
+    def there(name, model):
+        return 0.8 if "d" in quantized_convolutions(model) else 1.5
+
+    first = controlled(there)
+    kept = Timings.load(first.timings.save(tmp_path / "timings.json"))
+
+    def here(name, model):
+        raise AssertionError("timed")
+
+    monkeypatch.setattr("onnxq.workflow.tuning.Stopwatch", lambda feed, threads: Clock(here))
+    again = quantize(mixed, calibration=samples, timings=kept, verify=False)
+    assert list(again.recipe.returned) == ["d"]
+    assert again.model.digest() == first.model.digest()
+
+
+def test_timings_of_another_model_are_refused(controlled, network, samples):
+    first = controlled(lambda name, model: 2.0)
+    with pytest.raises(DataError, match="the timings belong to another model"):
+        quantize(network, calibration=samples, timings=first.timings, verify=False)
+
+
+def test_timings_of_another_configuration_are_refused(controlled, mixed, samples):
+    first = controlled(lambda name, model: 2.0 if name == "now" else 1.0)
+    short = replace(first.timings, races=())
+    with pytest.raises(DataError, match="no race that is needed now"):
+        quantize(mixed, calibration=samples, timings=short, verify=False)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 9, "model": "a", "races": []}', "[1]"])
+def test_broken_timings_are_refused(text, tmp_path):
+    (tmp_path / "timings.json").write_text(text)
+    with pytest.raises(DataError, match="no timings can be read"):
+        Timings.load(tmp_path / "timings.json")
