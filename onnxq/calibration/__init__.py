@@ -1,6 +1,10 @@
 """Calibration: samples, statistics in bounded memory, and the ranges that follow from them."""
 
-from onnxq.calibration.channel_statistics import ChannelStatistics, collect_channels
+from onnxq.calibration.channel_statistics import (
+    ChannelStatistics,
+    collect_channels,
+    merge_channels,
+)
 from onnxq.calibration.collection import Progress, Statistics, collect, collect_parallel
 from onnxq.calibration.feeds import Feeds
 from onnxq.calibration.methods import (
@@ -23,6 +27,7 @@ from onnxq.calibration.statistics import (
     is_float,
 )
 from onnxq.calibration.storage import load_statistics, save_statistics
+from onnxq.calibration.walking import Walk
 
 __all__ = [
     "LARGEST_ORDINARY",
@@ -39,6 +44,7 @@ __all__ = [
     "Statistics",
     "TensorStatistics",
     "Vectors",
+    "Walk",
     "activation_parameters",
     "are_ordinary",
     "check_belongs",
@@ -49,6 +55,7 @@ __all__ = [
     "estimate_ranges",
     "is_float",
     "load_statistics",
+    "merge_channels",
     "needs_histogram",
     "open_feeds",
     "random_feeds",

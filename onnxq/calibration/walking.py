@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnxq.engine import Feed, Run, open_session, runner
-from onnxq.graph import Model, Node, Tensor, Variable, extract
-from onnxq.graph.ordering import reads
+from onnxq.graph import Model, Node, Tensor, Variable, extract, reads
 
 _AGAIN = frozenset({"DequantizeLinear"})
 

@@ -24,7 +24,7 @@ from onnxq.graph.importing import Graph
 from onnxq.graph.invariants import check_invariants
 from onnxq.graph.model import Model
 from onnxq.graph.opset import convert_opset
-from onnxq.graph.ordering import sort
+from onnxq.graph.ordering import reads, sort
 from onnxq.graph.reading import Source, load
 from onnxq.graph.types import TensorType, derive_types, infer_types, without_weights
 from onnxq.graph.writing import atomic_file, save
@@ -55,6 +55,7 @@ __all__ = [
     "only_reader",
     "producer",
     "read",
+    "reads",
     "remove_dead_nodes",
     "remove_nodes",
     "replace_uses",

@@ -4,7 +4,7 @@ Pure numpy, bit-exact with ONNX's QuantizeLinear and DequantizeLinear.
 """
 
 from onnxq.quant.arithmetic import dequantize, quantize
-from onnxq.quant.bias import BiasQParams, bias_qparams, quantize_bias
+from onnxq.quant.bias import LARGEST_BIAS_CODE, BiasQParams, bias_qparams, quantize_bias
 from onnxq.quant.choose import choose_qparams, qparams_of
 from onnxq.quant.codes import Codes
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
@@ -17,6 +17,7 @@ from onnxq.quant.qtype import QType
 from onnxq.quant.scheme import Scheme
 
 __all__ = [
+    "LARGEST_BIAS_CODE",
     "BiasQParams",
     "Codes",
     "Granularity",

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.calibration.walking import Walk
+from onnxq.calibration import Walk
 from onnxq.engine import Feed
 from onnxq.graph import Constant, Model, Node, Variable, constant, copy_model, read
 from onnxq.passes import InsertQDQ, apply_passes
 from onnxq.plan import Bias, Plan, Use, Weight
-from onnxq.quant import Codes, QParams, bias_qparams, quantize_bias
-from onnxq.quant.bias import LARGEST_BIAS_CODE
+from onnxq.quant import LARGEST_BIAS_CODE, Codes, QParams, bias_qparams, quantize_bias
 from onnxq.workflow.weight_inputs import Layer, layers_of
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxq.calibration.channel_statistics import ChannelStatistics, merge_channels
+from onnxq.calibration import ChannelStatistics, merge_channels
 from onnxq.rules.scaling.noise import Array, Noise
 from onnxq.rules.scaling.sites import Site
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.calibration.channel_statistics import ChannelStatistics
+from onnxq.calibration import ChannelStatistics
 from onnxq.rules.scaling.labels import LabelArray
 from onnxq.rules.scaling.sites import Site, is_reading
 from onnxq.rules.scaling.weights import LayerWeights, weights_of
