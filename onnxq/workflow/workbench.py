@@ -104,7 +104,7 @@ class Workbench:
     learning: Sequence[Feed] = ()
 
     def __post_init__(self) -> None:
-        self._latest: Quantization | None = None
+        self._latest: dict[bool, Quantization] = {}
         start = _Base(Rewritten(self.model), self.statistics)
         self._bases: dict[frozenset[Rewriting], _Base] = {frozenset(): start}
         self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
@@ -135,8 +135,9 @@ class Workbench:
 
     def carry_out(self, recipe: Recipe) -> Quantization:
         """Everything a recipe says, but for the insertion of Q/DQ."""
-        if self._latest is not None and self._latest.recipe == recipe:
-            return self._latest
+        plain = recipe == recipe.uncorrected
+        if plain in self._latest and self._latest[plain].recipe == recipe:
+            return self._latest[plain]
         decided, gaps = self._decide(recipe)
         ranges = self._ranges_of(decided.plan, recipe)
         whole = self.decide(replace(recipe, returned={})).plan
@@ -145,10 +146,9 @@ class Workbench:
             ranges = _joined(self._ranges_of(whole, recipe), ranges)
         # Nor need he observe what calibration could not tell.
         ranges = replace(ranges, unobserved=tuple(gaps))
-        made = Quantization.made(recipe, decided, ranges, self.learning)
-        if recipe != recipe.uncorrected:
-            self._latest = made  # The only ones that take long.
-        return made
+        # One of each: what learns takes long, and speed is measured without.
+        self._latest[plain] = Quantization.made(recipe, decided, ranges, self.learning)
+        return self._latest[plain]
 
     def _decide(self, recipe: Recipe) -> tuple[Decided, Mapping[str, str]]:
         key = (
