@@ -82,8 +82,8 @@ class Config(Block):
     """How biases are stored; the target decides by default."""
     effort: Effort = "standard"
     """How much is tried for what this configuration leaves open: `none` takes the first choice
-    everywhere, `quick` tries ways of finding scales, `standard` also corrections and which layers
-    should stay float, for accuracy and for speed, `thorough` also what takes minutes."""
+    everywhere, `quick` tries two ways of finding ranges, `standard` more of them, corrections, and
+    which layers should stay float, for accuracy and for speed, `thorough` also what takes long."""
     calibration: Calibration = Calibration()
     """The inputs that show which values the activations take."""
     corrections: Corrections = Corrections()

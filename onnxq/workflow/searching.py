@@ -25,6 +25,9 @@ _GOOD_ENOUGH = 15.0
 _WORTH_IT = 1.0
 """What float activations must gain in dB, being slower."""
 
+_QUICK = 2
+"""So many range methods are tried in a quick search."""
+
 _PLENTY: Mapping[Effort, float] = {"standard": 24.0, "thorough": 32.0}
 """SQNR in dB from which nothing more is tried for the sake of accuracy, by effort."""
 
@@ -107,8 +110,10 @@ class Question:
 
 def range_method(found: Search) -> Iterator[Proposal]:
     """Each of several range methods."""
-    method = found.bench.config.calibration.method
-    for candidate in method.candidates if isinstance(method, Auto) else (method,):
+    config = found.bench.config
+    method = config.calibration.method
+    candidates = method.candidates if isinstance(method, Auto) else (method,)
+    for candidate in candidates[:_QUICK] if config.effort == "quick" else candidates:
         yield Proposal(describe(candidate), replace(found.recipe, method=candidate))
 
 
@@ -220,9 +225,10 @@ def questions_for(bench: Workbench) -> list[Question]:
     config = bench.config
     if config.effort == "none" or not bench.decide(first_recipe(config)).plan.integer_nodes:
         return []  # In the latter case all recipes would give the same model.
-    scales = [RANGES, WEIGHT_SCALES] if isinstance(config.calibration.method, Auto) else []
+    ranges = [RANGES] if isinstance(config.calibration.method, Auto) else []
     if config.effort == "quick":
-        return scales
+        return ranges
+    scales = [*ranges, WEIGHT_SCALES] if ranges else []
     more = [EQUALIZATION] if config.effort == "thorough" else []
     return [*scales, FLOAT_ACTIVATIONS, SPLITTING, SMOOTHING, *more, DYNAMIC, BIASES]
 
