@@ -78,7 +78,8 @@ class AccuracyControl:
     def _take(self, step: Step) -> None:
         """Go on from a step; should the engine find it worse than before, leave it."""
         sqnr = self.found.judge.sqnr(self.found.bench.carry_out(step.recipe).build())
-        better = sqnr is not None and sqnr > (self.found.sqnr or -math.inf)
+        before = -math.inf if self.found.sqnr is None else self.found.sqnr
+        better = sqnr is not None and sqnr > before
         choice = f"{len(step.recipe.returned)} layers (about {step.time:.2f} times the time)"
         self.found.trials.append(Trial(_STEP, choice, sqnr, taken=better))
         if better:
