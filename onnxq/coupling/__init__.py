@@ -1,0 +1,1 @@
+"""Who must live or die together: the channels of a graph, in groups."""

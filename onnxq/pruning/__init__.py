@@ -1,0 +1,1 @@
+"""Which filters go, and how the rest makes up for them."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of ONNX models in torch."""
