@@ -138,6 +138,28 @@ class Processor(_Data):
     otherwise: str
 
 
+class Sparsity(_Data):
+    """Which N:M patterns the engine makes something of, and where.
+
+    Attributes:
+        patterns: Those it has kernels for, such as `2:4`; none: zeros gain nothing.
+        operators: Operators it has them for.
+        types: Element types of weights that they take.
+        input_multiple: Input channels of a sum must be a multiple of this.
+        output_multiple: Likewise output channels.
+        grouped: Whether convolutions in groups are taken too.
+        note: What else users should know.
+    """
+
+    patterns: list[str] = []
+    operators: list[str] = []
+    types: list[str] = []
+    input_multiple: int = 1
+    output_multiple: int = 1
+    grouped: bool = False
+    note: str = ""
+
+
 class Target(_Data):
     """One engine on one kind of hardware.
 
@@ -152,9 +174,11 @@ class Target(_Data):
         processor: What an x86 processor must have, if there is such a condition.
         quantizes_weights: Operators whose float weights the engine itself quantizes between a DQ
             and a Q, more coarsely than here, unless their bias comes out of a DQ.
+        wide_activations: Whether the engine also takes activations of 16 bits beside weights of 8.
         spelled: Activations that run in integers once spelled with Add, Clip and Mul.
         operators: The rule of each accelerated operator; the others stay float.
         never: Why an operator stays float, where there is more to say than that.
+        sparsity: What the engine gains from weights with zeros in a pattern.
     """
 
     name: str
@@ -166,9 +190,11 @@ class Target(_Data):
     measurable: bool = False
     processor: Processor | None = None
     quantizes_weights: list[str] = []
+    wide_activations: bool = False
     spelled: list[Literal["HardSwish", "HardSigmoid"]] = []
     operators: dict[str, Rule]
     never: dict[str, str] = {}
+    sparsity: Sparsity = Sparsity(note="nothing is known of gains from zeros in weights")
 
     @field_validator("operators")
     @classmethod

@@ -1,25 +1,37 @@
-"""Accuracy control: layers return to float until the aim is reached, or no longer worth it."""
+"""Accuracy control: ever less is quantized until the aim is reached, or no longer worth it."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from onnxq.graph import Model
+from onnxq.errors import PreconditionError
+from onnxq.graph import Model, copy_model
 from onnxq.workflow.aims import Aim, Measured
 from onnxq.workflow.noises import single_noises
+from onnxq.workflow.preparing import upgrade
 from onnxq.workflow.progress import Progress, silent
+from onnxq.workflow.recipe import Instead, Recipe
+from onnxq.workflow.return_options import WIDE_OPSET
 from onnxq.workflow.returning import Returning, Step
 from onnxq.workflow.searching import Search
 from onnxq.workflow.simulation import Simulation
 from onnxq.workflow.trials import Trial
+from onnxq.workflow.workbench import Workbench
 
 _PROBES, _EVALUATIONS = 2, 192
+_CLIMBS = 3
 _LARGE = 4 * 2**20
 """Bytes of a sample from which on one probe and a third of the evaluations must do."""
 
-_STEP = "layers in float"
+_WAYS = {
+    Instead.RUN_TIME: "products with ranges of each run",
+    Instead.WIDE: "tensors in 16 bits",
+}
+
+_STEP = "quantize less"
 
 
 @dataclass
@@ -39,11 +51,20 @@ class AccuracyControl:
     progress: Progress = silent
 
     def run(self) -> None:
-        """Return layers, most noise for their work first."""
+        """Quantize less, most noise for its work first."""
         if self._reached(self.aim.ladder[0]):
             return
+        narrow = self.found.bench
+        self.found.bench = _able_to_widen(narrow)
+        self._climb()
+        if Instead.WIDE not in self.found.recipe.instead.values():
+            self.found.bench = narrow
+
+    def _climb(self) -> None:
         returning = self._returning()
-        for wanted in self.aim.ladder:
+        # A simulation that promised too much is corrected by what was measured since.
+        climbs = _CLIMBS if self.aim.demanded and self.aim.holds is None else 1
+        for wanted in [wanted for wanted in self.aim.ladder for _ in range(climbs)]:
             steps = list(returning.steps(self.found.recipe, wanted, self.found.sqnr))
             step = _worthwhile(steps, self.aim.rate)
             if step is not steps[0]:
@@ -80,10 +101,31 @@ class AccuracyControl:
         sqnr = self.found.judge.sqnr(self.found.bench.carry_out(step.recipe).build())
         before = -math.inf if self.found.sqnr is None else self.found.sqnr
         better = sqnr is not None and sqnr > before
-        choice = f"{len(step.recipe.returned)} layers (about {step.time:.2f} times the time)"
+        choice = f"{_counts(step.recipe)} (about {step.time:.2f} times the time)"
         self.found.trials.append(Trial(_STEP, choice, sqnr, taken=better))
         if better:
             self.found.recipe, self.found.sqnr = step.recipe, sqnr
+
+
+def _counts(recipe: Recipe) -> str:
+    """How much is quantized less, in words."""
+    ways = Counter(recipe.instead.values())
+    counts = [(len(recipe.returned), "layers in float")]
+    counts += [(ways[way], text) for way, text in _WAYS.items()]
+    return ", ".join(f"{count} {text}" for count, text in counts if count)
+
+
+def _able_to_widen(bench: Workbench) -> Workbench:
+    """A workbench whose model has the operators of 16 bits, where the engine knows them."""
+    if not bench.target.wide_activations or bench.model.opset >= WIDE_OPSET:
+        return bench
+    model = copy_model(bench.model)
+    try:
+        upgrade(model, WIDE_OPSET, bench.kept)
+    except PreconditionError:
+        # Such a model has float left, as ever.
+        return bench
+    return replace(bench, model=model)
 
 
 def _worthwhile(steps: list[Step], rate: float) -> Step:

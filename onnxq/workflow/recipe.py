@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from onnxq.calibration import describe
 from onnxq.config import MinMax, RangeMethod
 from onnxq.workflow.rewriting import Rewriting
 from onnxq.workflow.rounding_weights import Nearest, RoundingMethod
+
+
+class Instead(Enum):
+    """How single layers or tensors are quantized, where the rest is quantized otherwise."""
+
+    RUN_TIME = "ranges of each run"
+    WIDE = "16 bits"
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Recipe:
         dynamic: Let matrix products find the ranges of what they read anew in every run.
         biases: Correct biases for the mean error of their layers.
         returned: Nodes that stay float for the sake of accuracy or speed, with the reason.
+        instead: Layers (products with ranges of each run) and tensors (16 bits) that are
+            quantized in a way of their own for the sake of accuracy.
     """
 
     method: RangeMethod = field(default_factory=MinMax)
@@ -32,6 +42,7 @@ class Recipe:
     dynamic: bool = False
     biases: bool = False
     returned: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, Instead] = field(default_factory=dict)
 
     @property
     def uncorrected(self) -> Recipe:
@@ -55,4 +66,11 @@ class Recipe:
             facts.append(("matrix products", "ranges of each run"))
         if self.returned:
             facts.append(("returned to float", f"{len(self.returned)} layers"))
+        for kind in Instead:
+            count = sum(found is kind for found in self.instead.values())
+            if count:
+                facts.append((kind.value, f"{count} {_COUNTED[kind]}"))
         return facts
+
+
+_COUNTED = {Instead.RUN_TIME: "products", Instead.WIDE: "tensors"}

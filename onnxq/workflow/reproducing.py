@@ -7,7 +7,7 @@ from onnxq.graph import Model
 from onnxq.targets import load_target
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.rewriting import Rewriting
-from onnxq.workflow.workbench import dynamic_config
+from onnxq.workflow.workbench import dynamic_config, instead_config
 
 
 def reproducing(config: Config, recipe: Recipe, model: Model) -> Config:
@@ -36,8 +36,13 @@ def reproducing(config: Config, recipe: Recipe, model: Model) -> Config:
         "calibration": calibration,
         "weights": config.weights.model_copy(update=weights),
     }
+    wishes = config
     if recipe.dynamic:
-        changed["overrides"] = dynamic_config(config, load_target(config.target), model).overrides
+        wishes = dynamic_config(wishes, load_target(config.target), model)
+    if recipe.instead:
+        wishes = instead_config(wishes, recipe.instead)
+    if wishes is not config:
+        changed["overrides"] = wishes.overrides
     if skip:
         changed["skip"] = tuple(skip)
     return config.model_copy(update=changed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onnxq.calibration import Ranges, Statistics
-from onnxq.config import ActivationFormat, Config, OpType, Override
+from onnxq.config import ActivationFormat, Config, Name, OpType, Override
 from onnxq.engine import Feed
 from onnxq.errors import InvariantError
 from onnxq.graph import Model, copy_model
@@ -18,7 +18,7 @@ from onnxq.workflow.calibrating import observe
 from onnxq.workflow.choosing import parameters_of, ranges_of
 from onnxq.workflow.correcting_layers import ROUNDING, correct_layers
 from onnxq.workflow.deciding import Decided, decide
-from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.recipe import Instead, Recipe
 from onnxq.workflow.rewriting import Rewriting, Rewritten, rewrite
 from onnxq.workflow.rounding_weights import Gptq, round_weights
 
@@ -140,8 +140,8 @@ class Workbench:
             return self._latest[plain]
         decided, gaps = self._decide(recipe)
         ranges = self._ranges_of(decided.plan, recipe)
-        whole = self.decide(replace(recipe, returned={})).plan
-        if recipe.returned and whole.model == decided.plan.model:
+        whole = self.decide(replace(recipe, returned={}, instead={})).plan
+        if (recipe.returned or recipe.instead) and whole.model == decided.plan.model:
             # Whoever uses the ranges again need not leave the same layers float.
             ranges = _joined(self._ranges_of(whole, recipe), ranges)
         # Nor need he observe what calibration could not tell.
@@ -156,6 +156,7 @@ class Workbench:
             recipe.dynamic,
             recipe.integer_activations,
             tuple(sorted(recipe.returned)),
+            tuple(sorted((name, kind.value) for name, kind in recipe.instead.items())),
         )
         if key not in self._decided:
             self._decided[key] = self._decide_around_gaps(recipe)
@@ -167,6 +168,7 @@ class Workbench:
         base, config = self._base(recipe.rewritings), self.config
         if recipe.dynamic:
             config = dynamic_config(config, self.target, self.model)
+        config = instead_config(config, recipe.instead)
         while True:
             decided = decide(
                 base.rewritten.model,
@@ -222,6 +224,21 @@ def dynamic_config(config: Config, target: Target, model: Model) -> Config:
     wishes = [
         Override(match=OpType(op_type=operator), activations=ActivationFormat(dynamic=True))
         for operator in able
+    ]
+    return config.model_copy(update={"overrides": (*wishes, *config.overrides)})
+
+
+_FORMATS: Mapping[Instead, ActivationFormat] = {
+    Instead.RUN_TIME: ActivationFormat(dynamic=True),
+    Instead.WIDE: ActivationFormat(bits=16),
+}
+
+
+def instead_config(config: Config, instead: Mapping[str, Instead]) -> Config:
+    """A configuration that quantizes single layers and tensors in a way of their own."""
+    wishes = [
+        Override(match=Name(name=name), activations=_FORMATS[kind])
+        for name, kind in sorted(instead.items())
     ]
     return config.model_copy(update={"overrides": (*wishes, *config.overrides)})
 

@@ -9,8 +9,9 @@ from onnxq import Config, quantize
 from onnxq.measure import Accuracy, Fidelity
 from onnxq.workflow.accuracy_control import _worthwhile
 from onnxq.workflow.aims import LADDER, aim_of
-from onnxq.workflow.recipe import Recipe
+from onnxq.workflow.recipe import Instead, Recipe
 from onnxq.workflow.returning import Step
+from onnxq.workflow.searching import Question
 from onnxq.workflow.timings import Timings
 from onnxq.workflow.tuning import Speed
 
@@ -28,20 +29,30 @@ UNTIMED = {"budget": {"min_speedup": None}}
 
 
 @pytest.fixture(scope="module")
-def network(model_of):
+def row_of_layers(model_of):
     """Four 1x1 convolutions; one channel of the third's output dwarfs the others."""
-    generator = np.random.default_rng(3)
-    weights = {
-        f"w{i}": (generator.standard_normal((8, 8, 1, 1)) / 3).astype(np.float32) for i in range(4)
-    }
-    weights["w2"][0] *= 3000
-    weights["w3"][:, 0] /= 3000
-    source, layers = "x", []
-    for i in range(3):
-        layers.append(f"[c{i}] u{i} = {POINT}({source}, w{i}) [r{i}] t{i} = Relu(u{i})")
-        source = f"t{i}"
-    body = " ".join([*layers, f"[c3] y = {POINT}(t2, w3)"])
-    return model_of(f"{IMAGE} x", f"{IMAGE} y", body, weights)
+
+    def make(outlier, reading):
+        generator = np.random.default_rng(3)
+        weights = {
+            f"w{i}": (generator.standard_normal((8, 8, 1, 1)) / 3).astype(np.float32)
+            for i in range(4)
+        }
+        weights["w2"][0] *= outlier
+        weights["w3"][:, 0] *= reading
+        source, layers = "x", []
+        for i in range(3):
+            layers.append(f"[c{i}] u{i} = {POINT}({source}, w{i}) [r{i}] t{i} = Relu(u{i})")
+            source = f"t{i}"
+        body = " ".join([*layers, f"[c3] y = {POINT}(t2, w3)"])
+        return model_of(f"{IMAGE} x", f"{IMAGE} y", body, weights)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def network(row_of_layers):
+    return row_of_layers(3000, 1 / 3000)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +68,9 @@ def controlled(monkeypatch, network, images):
         "onnxq.workflow.quantizing.control_speed", lambda *_: Speed("", Timings("", ()))
     )
 
-    def run(**settings):
+    def run(model=network, **settings):
         config = Config.model_validate({**UNTIMED, **NO_CORRECTIONS, **settings})
-        return quantize(network, calibration=images, config=config)
+        return quantize(model, calibration=images, config=config)
 
     return run
 
@@ -79,7 +90,7 @@ def test_the_layers_around_the_bad_tensor_return(controlled):
     assert result.success
     reasons = set(result.recipe.returned.values())
     assert all(reason.startswith("returned to float: it cost ") for reason in reasons)
-    taken = [t.choice for t in result.trials if t.step == "layers in float" and t.taken]
+    taken = [t.choice for t in result.trials if t.step == "quantize less" and t.taken]
     assert len(taken) == 1
     assert taken[0].startswith("2 layers")
 
@@ -132,6 +143,59 @@ def test_labels_decide_where_there_are_any(monkeypatch, model_of, run_model, tmp
     assert guided.accuracy[1].value >= 0.95
     assert guided.success
     assert guided.recipe.returned
+
+
+def test_an_engine_that_knows_16_bits_takes_them(controlled, row_of_layers):
+    model, budget = row_of_layers(300, 0), {"minimum": 25, "min_speedup": None}
+    result = controlled(model, target="qnn", budget=budget)
+    assert result.recipe.instead == {"t2": Instead.WIDE}
+    assert result.recipe.returned == {}
+    assert result.plan.activations["t2"].scheme.qtype.bits == 16
+    assert result.model.opset == 21
+    assert sqnr(result) >= 25
+    narrow = controlled(model, target="qnn", budget=budget, activations={"bits": 8})
+    assert narrow.recipe.instead == {}
+    assert "c2" in narrow.recipe.returned
+
+
+def test_where_16_bits_are_too_few_the_layers_return(controlled):
+    result = controlled(target="qnn", budget={"minimum": 25, "min_speedup": None})
+    assert set(result.recipe.returned) == {"c2", "c3"}
+    assert result.recipe.instead == {}
+    assert sqnr(result) >= 25
+    assert result.model.opset < 21
+
+
+def test_where_8_bits_do_the_operator_set_stays(controlled):
+    result = controlled(target="qnn", budget={"minimum": -10, "min_speedup": None})
+    assert result.recipe.instead == {}
+    assert result.model.opset < 21
+
+
+@pytest.mark.parametrize("wish", [None, False])
+def test_products_find_their_ranges_anew_before_they_return(wish, monkeypatch, model_of):
+    """What the product reads varies from sample to sample by a factor of thousands."""
+    nothing = Question("ranges of matrix products", lambda _: iter(()))
+    monkeypatch.setattr("onnxq.workflow.searching.DYNAMIC", nothing)
+    monkeypatch.setattr(
+        "onnxq.workflow.quantizing.control_speed", lambda *_: Speed("", Timings("", ()))
+    )
+    generator = np.random.default_rng(9)
+    weight = (generator.standard_normal((8, 8)) / 3).astype(np.float32)
+    body = "[e] s = Exp(x) [m] y = MatMul(s, w)"
+    model = model_of("float[4,8] x", "float[4,8] y", body, {"w": weight})
+    rows = [
+        {"x": (generator.standard_normal((4, 8)) + shift).astype(np.float32)}
+        for shift in (-4, -2, 0, 2, 4) * 5
+    ]
+    asked = {**NO_CORRECTIONS, "activations": {"dynamic": wish}}
+    config = Config.model_validate({**asked, "budget": {"minimum": 25, "min_speedup": None}})
+    result = quantize(model, calibration=rows, config=config)
+    assert result.fidelity["y"].sqnr >= 25
+    found = (result.recipe.instead, set(result.recipe.returned))
+    assert found == (({"m": Instead.RUN_TIME}, set()) if wish is None else ({}, {"m"}))
+    again = quantize(model, calibration=rows, config=result.config)
+    assert again.model.digest() == result.model.digest()
 
 
 def test_aims():
