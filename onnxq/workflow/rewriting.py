@@ -49,19 +49,21 @@ class Rewritten:
         return any(report.applied for report in self.reports)
 
 
-def rewrite(model: Model, rewritings: Collection[Rewriting], feeds: Sequence[Feed]) -> Rewritten:
+def rewrite(before: Rewritten, rewriting: Rewriting, feeds: Sequence[Feed]) -> Rewritten:
     """Rewrite a copy of a model; what changes its outputs is withdrawn.
 
     Args:
-        model: The float model. It is not changed.
-        rewritings: What to do.
+        before: The float model, and what was done to it before. It is not changed.
+        rewriting: What to do.
         feeds: Samples that show which channels are large.
     """
-    found = Rewritten(copy_model(model))
-    for rewriting in Rewriting:
-        if rewriting in rewritings:
-            found = _REWRITERS[rewriting](found, feeds)
-    return found
+    start = replace(before, model=copy_model(before.model))
+    return _REWRITERS[rewriting](start, feeds)
+
+
+def in_order(rewritings: Collection[Rewriting]) -> list[Rewriting]:
+    """Rewritings in the order in which they are done."""
+    return [rewriting for rewriting in Rewriting if rewriting in rewritings]
 
 
 def _split_outliers(before: Rewritten, feeds: Sequence[Feed]) -> Rewritten:

@@ -19,7 +19,7 @@ from onnxq.workflow.choosing import parameters_of, ranges_of
 from onnxq.workflow.correcting_layers import ROUNDING, correct_layers
 from onnxq.workflow.deciding import Decided, decide
 from onnxq.workflow.recipe import Instead, Recipe
-from onnxq.workflow.rewriting import Rewriting, Rewritten, rewrite
+from onnxq.workflow.rewriting import Rewriting, Rewritten, in_order, rewrite
 from onnxq.workflow.rounding_weights import Gptq, round_weights
 
 
@@ -107,17 +107,23 @@ class Workbench:
         self._latest: dict[bool, Quantization] = {}
         start = _Base(Rewritten(self.model), self.statistics)
         self._bases: dict[frozenset[Rewriting], _Base] = {frozenset(): start}
+        self._rewritten: dict[frozenset[Rewriting], Rewritten] = {frozenset(): start.rewritten}
         self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
         self._ranges: dict[tuple[object, ...], Ranges] = {}
 
     def rewritten(self, rewritings: frozenset[Rewriting]) -> Rewritten:
         """The float model after some rewritings."""
-        return self._base(rewritings).rewritten
+        if rewritings not in self._rewritten:
+            last = in_order(rewritings)[-1]
+            before = self.rewritten(rewritings - {last})
+            # Not the probes: they shall tell whether the rewriting helps on other samples.
+            made = rewrite(before, last, self.learning or self.kept)
+            self._rewritten[rewritings] = made
+        return self._rewritten[rewritings]
 
     def _base(self, rewritings: frozenset[Rewriting]) -> _Base:
         if rewritings not in self._bases:
-            # Not the probes: they shall tell whether the rewriting helps on other samples.
-            rewritten = rewrite(self.model, rewritings, self.learning or self.kept)
+            rewritten = self.rewritten(rewritings)
             statistics = self.statistics
             if rewritten.changed:
                 model, tensors = tensors_to_observe(rewritten.model, self.target, self.config)
