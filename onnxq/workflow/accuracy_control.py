@@ -22,7 +22,6 @@ from onnxq.workflow.trials import Trial
 from onnxq.workflow.workbench import Workbench
 
 _PROBES, _EVALUATIONS = 2, 192
-_CLIMBS = 3
 _LARGE = 4 * 2**20
 """Bytes of a sample from which on one probe and a third of the evaluations must do."""
 
@@ -62,9 +61,8 @@ class AccuracyControl:
 
     def _climb(self) -> None:
         returning = self._returning()
-        # A simulation that promised too much is corrected by what was measured since.
-        climbs = _CLIMBS if self.aim.demanded and self.aim.holds is None else 1
-        for wanted in [wanted for wanted in self.aim.ladder for _ in range(climbs)]:
+        for wanted in self.aim.ladder:
+            # A simulation that promised too much is corrected by what was measured since.
             steps = list(returning.steps(self.found.recipe, wanted, self.found.sqnr))
             step = _worthwhile(steps, self.aim.rate)
             if step is not steps[0]:

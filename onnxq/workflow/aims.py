@@ -12,10 +12,10 @@ from onnxq.workflow.verdict import judge_quality
 WORTH: Mapping[Effort, float | None] = {
     "none": None,
     "quick": None,
-    "standard": 24.0,
-    "thorough": 24.0,
+    "standard": 26.0,
+    "thorough": 26.0,
 }
-"""SQNR in dB that is aimed at without a budget: errors of a sixteenth of the signal."""
+"""SQNR in dB that is aimed at without a budget: errors of a twentieth of the signal."""
 
 LADDER = (15.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0, 30.0, 33.0, 36.0, 40.0, 50.0)
 """SQNR in dB to try one after another, where the budget limits something else."""
@@ -29,8 +29,7 @@ class Aim:
 
     Attributes:
         ladder: In dB, from low to high.
-        holds: Whether the budget holds with what was measured; None where an SQNR is all that
-            is asked for.
+        holds: Whether the budget holds with what was measured; None where there is none.
         demanded: Whether the user set a budget.
         rate: Least gain in dB for a hundredth of the time; 0 where the aim must be reached.
     """
@@ -44,6 +43,9 @@ class Aim:
 _MARGIN = 0.5
 """What is asked of the probes above the budget, as other samples differ a little."""
 
+_BEYOND = (0.0, 2.0, 4.0, 7.0, 10.0, 15.0)
+"""What more to aim at in dB, one after another, until a budget of SQNR holds."""
+
 _RATE = 0.2
 
 
@@ -56,13 +58,15 @@ def aim_of(config: Config) -> Aim | None:
         wanted = WORTH[config.effort]
         return None if wanted is None else Aim((wanted,), None, demanded=False, rate=_RATE)
     metric = budget.metric or ("accuracy" if config.evaluate.labels else "sqnr")
-    if metric == "sqnr":
-        return (
-            None
-            if budget.minimum is None
-            else Aim((budget.minimum + _MARGIN,), None, demanded=True, rate=0.0)
-        )
-    return Aim(LADDER, _within(budget), demanded=True, rate=0.0)
+    if metric != "sqnr":
+        return Aim(LADDER, _within(budget), demanded=True, rate=0.0)
+    if budget.minimum is None:
+        return None
+    # Behind a Softmax the SQNR is another than before it, where the aim is measured.
+    wanted = budget.minimum + _MARGIN
+    ladder = tuple(wanted + more for more in _BEYOND)
+    limit = _within(budget.model_copy(update={"minimum": wanted}))
+    return Aim(ladder, limit, demanded=True, rate=0.0)
 
 
 def _within(budget: Budget) -> Callable[[Measured], bool]:

@@ -204,10 +204,12 @@ def test_aims():
 
     assert aim(effort="quick") is None
     assert aim(effort="none", budget={"minimum": 30}) is None
-    assert aim().ladder == (24.0,)
-    assert aim(effort="thorough").ladder == (24.0,)
+    assert aim().ladder == (26.0,)
+    assert aim(effort="thorough").ladder == (26.0,)
     given = aim(budget={"metric": "sqnr", "minimum": 30})
-    assert given.ladder == (30.5,)
+    assert given.ladder[0] == 30.5
+    assert not given.holds(({"y": Fidelity("y", sqnr=30.4)}, None))
+    assert given.holds(({"y": Fidelity("y", sqnr=30.6)}, None))
     assert given.rate == 0.0
     assert given.demanded
     assert not aim().demanded
