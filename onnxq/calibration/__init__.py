@@ -6,6 +6,7 @@ from onnxq.calibration.channel_statistics import (
     merge_channels,
 )
 from onnxq.calibration.collection import Progress, Statistics, collect, collect_parallel
+from onnxq.calibration.density import Density, density_of
 from onnxq.calibration.feeds import Feeds
 from onnxq.calibration.methods import (
     RangeRequest,
@@ -17,7 +18,7 @@ from onnxq.calibration.methods import (
 from onnxq.calibration.moments import Moments
 from onnxq.calibration.opening import open_feeds
 from onnxq.calibration.parameters import activation_parameters
-from onnxq.calibration.patches import Padding, Patches, Rows, Vectors
+from onnxq.calibration.patches import Padding, Patches, Rows, Vectors, patches_of
 from onnxq.calibration.random_feeds import random_feeds
 from onnxq.calibration.ranges import Range, Ranges, check_belongs
 from onnxq.calibration.statistics import (
@@ -32,6 +33,7 @@ from onnxq.calibration.walking import Walk
 __all__ = [
     "LARGEST_ORDINARY",
     "ChannelStatistics",
+    "Density",
     "Feeds",
     "Moments",
     "Padding",
@@ -51,6 +53,7 @@ __all__ = [
     "collect",
     "collect_channels",
     "collect_parallel",
+    "density_of",
     "describe",
     "estimate_ranges",
     "is_float",
@@ -58,6 +61,7 @@ __all__ = [
     "merge_channels",
     "needs_histogram",
     "open_feeds",
+    "patches_of",
     "random_feeds",
     "range_of",
     "save_statistics",

@@ -85,7 +85,7 @@ def _pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32]:
     try:
         with Image.open(path) as file:
             image = file.convert(_MODES[preprocessing.color])
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise DataError("no image can be read", where=str(path), why=str(error)) from error
     if preprocessing.resize is not None:
         width, height = _new_size(image.size, preprocessing.resize)

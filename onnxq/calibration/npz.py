@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.errors import DataError
+from onnxq.limits import check_fits
 
 _SUFFIX = ".npy"
 _READ_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -54,7 +55,7 @@ class NpzMember:
                 yield array[start : start + rows]
             return
         shape = (rows, *self.shape[1:])
-        size = prod(shape) * self.dtype.itemsize
+        size = self._fitting(shape)
         with zipfile.ZipFile(self.path) as archive, archive.open(self.name + _SUFFIX) as file:
             _read_header(file)
             for _ in range(self.shape[0] // rows):
@@ -66,11 +67,18 @@ class NpzMember:
         Raises:
             DataError: The file is damaged.
         """
+        self._fitting(self.shape)
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 return np.asarray(archive[self.name])
         except _READ_ERRORS as error:
             raise _damaged(f"{self.path}, array '{self.name}'", error) from error
+
+    def _fitting(self, shape: tuple[int, ...]) -> int:
+        """Bytes of an array of that shape; few bytes of a file may unpack to more than fit."""
+        size = prod(shape) * self.dtype.itemsize
+        check_fits(size, f"{self.path}, array '{self.name}'", DataError)
+        return size
 
     def _exactly(self, file: IO[bytes], size: int) -> bytearray:
         try:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from onnxq.graph import Node
+
 Array = NDArray[Any]
 Padding: TypeAlias = tuple[tuple[int, int], ...] | Literal["SAME_UPPER", "SAME_LOWER"]
 
@@ -72,6 +74,23 @@ class Patches:
 
 
 Rows: TypeAlias = Vectors | Patches
+
+
+def patches_of(node: Node, shape: tuple[int, ...]) -> Patches:
+    """What a Conv with a weight of that shape sees at each position."""
+    axes = len(shape) - 2
+    automatic = node.attrs.get("auto_pad", "NOTSET")
+    pads = list(node.attrs.get("pads", [0] * 2 * axes))
+    if automatic == "VALID":
+        pads = [0] * 2 * axes
+    same = automatic in ("SAME_UPPER", "SAME_LOWER")
+    return Patches(
+        kernel=tuple(shape[2:]),
+        strides=tuple(node.attrs.get("strides", [1] * axes)),
+        dilations=tuple(node.attrs.get("dilations", [1] * axes)),
+        padding=automatic if same else tuple(zip(pads[:axes], pads[axes:], strict=True)),
+        groups=int(node.attrs.get("group", 1)),
+    )
 
 
 def _spread(count: int, most: int) -> NDArray[np.intp]:

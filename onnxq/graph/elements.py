@@ -68,7 +68,7 @@ class Stored(LazyValues):  # type: ignore[misc]  # graphsurgeon carries no type 
         self.sparse = values is not tensor
         self.external = not self.sparse and values.data_location == onnx.TensorProto.EXTERNAL
         self.packed = is_packed(self.dtype)
-        self.packed_bytes = -(-count * _bits(self.dtype) // 8)
+        self.packed_bytes = -(-count * element_bits(self.dtype) // 8)
 
     @property
     def tensor(self) -> onnx.TensorProto | onnx.SparseTensorProto:
@@ -293,11 +293,11 @@ def element_type(onnx_type: int) -> np.dtype[Any]:
 
 def is_packed(dtype: np.dtype[Any]) -> bool:
     """Whether files hold several elements of this type in a byte."""
-    return _bits(dtype) < 8
+    return element_bits(dtype) < 8
 
 
 @cache
-def _bits(dtype: np.dtype[Any]) -> int:
+def element_bits(dtype: np.dtype[Any]) -> int:
     """Bits of an element in a file."""
     return _PACKED_BITS.get(dtype.name, dtype.itemsize * 8)
 

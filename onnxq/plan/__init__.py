@@ -17,6 +17,7 @@ from onnxq.plan.decisions import (
     Weight,
 )
 from onnxq.plan.planning import kept_float, make_plan
+from onnxq.plan.settings import matching_nodes
 
 __all__ = [
     "DYNAMIC",
@@ -35,4 +36,5 @@ __all__ = [
     "Weight",
     "kept_float",
     "make_plan",
+    "matching_nodes",
 ]

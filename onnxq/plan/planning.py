@@ -203,7 +203,8 @@ def _activation(
 
     The range ends where the group cuts it off, or where its readers stop telling values apart.
     """
-    nodes = group.nodes if group else tuple(tensor.inputs)
+    # An input of the model has no writer: the layers that read it tell its format.
+    nodes = group.nodes if group else tuple(tensor.inputs) or tuple(tensor.outputs)
     low = max(-inf if group is None or group.low is None else group.low, told[0])
     high = min(inf if group is None or group.high is None else group.high, told[1])
     return Activation(

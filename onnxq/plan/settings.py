@@ -100,11 +100,11 @@ def resolve_settings(
             settings[name] = _apply(settings[name], rule, where)
     for number, override in enumerate(config.overrides):
         where = f"overrides[{number}]"
-        for node in _matching(override.match, nodes, f"{where}.match"):
+        for node in matching_nodes(override.match, nodes, f"{where}.match"):
             settings[node.name] = _apply(settings[node.name], override, where)
     for number, selector in enumerate(config.skip):
         where = f"skip[{number}]"
-        for node in _matching(selector, nodes, where):
+        for node in matching_nodes(selector, nodes, where):
             settings[node.name] = replace(settings[node.name], keep_float=f"excluded by {where}")
     return settings
 
@@ -113,7 +113,8 @@ def activation_format(
     nodes: Sequence[Node], settings: Mapping[str, NodeSettings], base: NodeSettings
 ) -> Format:
     """How the tensor at the end of a group is stored: the last of its nodes with a rule decides."""
-    wishes = [settings[node.name].activations for node in nodes]
+    # Nodes in bodies have no settings: a custom operator may have a body that only it knows.
+    wishes = [settings[node.name].activations for node in nodes if node.name in settings]
     return next((wish for wish in reversed(wishes) if wish != base.activations), base.activations)
 
 
@@ -124,7 +125,12 @@ def _outer_rules(config: Config) -> Iterator[tuple[LayerRule, int, str]]:
         yield config.last_layer, -1, "last_layer"
 
 
-def _matching(selector: Selector, nodes: Sequence[Node], where: str) -> list[Node]:
+def matching_nodes(selector: Selector, nodes: Sequence[Node], where: str) -> list[Node]:
+    """The nodes that a selector names, by themselves or by a tensor that they compute.
+
+    Raises:
+        ConfigError: if there is none; `where` is the selector's key.
+    """
     found = [
         node
         for node in nodes

@@ -7,10 +7,12 @@ from onnxq.quant.arithmetic import dequantize, quantize
 from onnxq.quant.bias import LARGEST_BIAS_CODE, BiasQParams, bias_qparams, quantize_bias
 from onnxq.quant.choose import choose_qparams, qparams_of
 from onnxq.quant.codes import Codes
+from onnxq.quant.gptq import inverse_factor
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from onnxq.quant.hqq import Splitting, hqq_qparams
 from onnxq.quant.learned import Learned, Learning, learn_codes
 from onnxq.quant.mse import mse_qparams
+from onnxq.quant.pattern import Pattern
 from onnxq.quant.products import Products
 from onnxq.quant.qparams import QParams
 from onnxq.quant.qtype import QType
@@ -23,6 +25,7 @@ __all__ = [
     "Granularity",
     "Learned",
     "Learning",
+    "Pattern",
     "PerBlock",
     "PerChannel",
     "PerTensor",
@@ -35,6 +38,7 @@ __all__ = [
     "choose_qparams",
     "dequantize",
     "hqq_qparams",
+    "inverse_factor",
     "learn_codes",
     "mse_qparams",
     "qparams_of",

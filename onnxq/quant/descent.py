@@ -44,6 +44,7 @@ def descend(problem: Quadratic, grid: Grid, codes: Float32, *, sweeps: int) -> F
                 scale[:, part],
                 steepness[:, part],
                 bounds,
+                None if problem.held is None else problem.held[:, part],
             )
             if moves.any():
                 changed = True
@@ -60,6 +61,7 @@ def _descend_part(
     scale: Float32,
     steepness: Float32,
     bounds: tuple[int, int],
+    held: NDArray[np.bool_] | None,
 ) -> Float32:
     """Change the codes of a few terms in place; returns by how much their values grew."""
     gradient, moves = gradient.copy(), np.zeros_like(codes)
@@ -67,6 +69,8 @@ def _descend_part(
         wanted = np.rint(gradient[:, i] / (scale[:, i] * steepness[:, i, np.newaxis]))
         wanted += codes[:, i]
         np.clip(wanted, *bounds, out=wanted)
+        if held is not None:
+            wanted = np.where(held[:, i], codes[:, i], wanted)
         move = wanted - codes[:, i]
         if not move.any():
             continue

@@ -44,9 +44,10 @@ def gptq(problem: Quadratic, grid: Grid) -> Float32:
     weights = np.take_along_axis(problem.weights, rows, 1)
     scale = np.take_along_axis(grid.spread(grid.scale), rows, 1)
     zero_point = np.take_along_axis(grid.spread(grid.zero_point), rows, 1)
+    held = None if problem.held is None else np.take_along_axis(problem.held, rows, 1)
     codes = np.empty_like(weights)
     _round_in_order(
-        weights, scale, zero_point, factor, (grid.scheme.minimum, grid.scheme.maximum), codes
+        weights, scale, zero_point, factor, (grid.scheme.minimum, grid.scheme.maximum), held, codes
     )
     back = np.empty_like(codes)
     np.put_along_axis(back, rows, codes, 1)
@@ -59,6 +60,7 @@ def _round_in_order(
     zero_point: Float32,
     factor: Float32,
     bounds: tuple[int, int],
+    held: NDArray[np.bool_] | None,
     codes: Float32,
 ) -> None:
     """Fill `codes`; `weights` is used up."""
@@ -70,6 +72,8 @@ def _round_in_order(
             row = np.rint(weights[:, i] / scale[:, i])
             row += zero_point[:, i]
             np.clip(row, *bounds, out=row)
+            if held is not None:
+                row = np.where(held[:, i], zero_point[:, i], row)
             codes[:, i] = row
             error = weights[:, i] - (row - zero_point[:, i]) * scale[:, i]
             error /= factor[:, i, i, np.newaxis]

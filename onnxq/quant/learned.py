@@ -67,6 +67,7 @@ def learn_codes(
     products: Products,
     moment: NDArray[np.floating],
     learning: Learning | None = None,
+    held: NDArray[np.bool_] | None = None,
 ) -> Learned:
     """Round a weight so that the layer's outputs change least.
 
@@ -78,6 +79,7 @@ def learn_codes(
         products: How the layer uses the weight.
         moment: Sum of x xᵀ over inputs x, [group, term, term]; of any scale.
         learning: How hard to look.
+        held: Where the weight is zero and must stay so, in its shape; None: nowhere.
 
     Raises:
         UsageError: The parameters' scales do not follow the sums of the weight.
@@ -86,7 +88,8 @@ def learn_codes(
     start = grid_of(parameters, products, weight.shape)
     weights = np.ascontiguousarray(products.matrices(np.asarray(weight, np.float32)))
     first = start.nearest(weights)
-    exact = Quadratic(weights, np.asarray(moment, np.float32))
+    zeros = None if held is None else products.matrices(held)
+    exact = Quadratic(weights, np.asarray(moment, np.float32), zeros)
     nearest = exact.errors(start.values(first))
     found = Learned(
         stored(first, start, products, weight.shape), float(nearest.sum()), float(nearest.sum())

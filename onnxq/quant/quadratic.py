@@ -71,10 +71,12 @@ class Quadratic:
     Attributes:
         weights: float32 [group, term, sum].
         moment: float32 [group, term, term], the second moment H of the inputs.
+        held: bool [group, term, sum], where weights are zero and must stay so; None: nowhere.
     """
 
     weights: Float32
     moment: Float32
+    held: NDArray[np.bool_] | None = None
 
     def errors(self, values: Float32) -> Float64:
         """(w - ŵ)ᵀ H (w - ŵ) of every sum: [group, sum]."""

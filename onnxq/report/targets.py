@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 
 from onnxq.report.tables import facts, table
-from onnxq.targets import Rule, Storage, Target
+from onnxq.targets import Rule, Sparsity, Storage, Target
 
 
 def targets_table(targets: Sequence[Target]) -> RenderableType:
@@ -25,6 +25,7 @@ def target_rules(target: Target) -> list[RenderableType]:
         ("weights", _storage(target.weights)),
         ("biases", target.bias),
         ("speed measurable here", "yes" if target.measurable else "no"),
+        ("sparse weights", _sparsity(target.sparsity)),
     )
     parts: list[RenderableType] = [
         facts(target.name, pairs),
@@ -37,6 +38,12 @@ def target_rules(target: Target) -> list[RenderableType]:
     if target.never:
         parts.append(table("Stays float", ("operator", "why"), list(target.never.items())))
     return parts
+
+
+def _sparsity(sparsity: Sparsity) -> str:
+    if not sparsity.patterns:
+        return sparsity.note
+    return f"{', '.join(sparsity.patterns)} in {', '.join(sparsity.operators)}; {sparsity.note}"
 
 
 def _storage(storage: Storage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -160,6 +161,18 @@ class Sparsity(_Data):
     note: str = ""
 
 
+class Channels(_Data):
+    """How many channels pruned layers should keep.
+
+    Attributes:
+        multiple: A multiple of this.
+        operators: The same for layers of some operators.
+    """
+
+    multiple: int = Field(default=4, ge=1)
+    operators: dict[str, Annotated[int, Field(ge=1)]] = {}
+
+
 class Target(_Data):
     """One engine on one kind of hardware.
 
@@ -178,6 +191,7 @@ class Target(_Data):
         spelled: Activations that run in integers once spelled with Add, Clip and Mul.
         operators: The rule of each accelerated operator; the others stay float.
         never: Why an operator stays float, where there is more to say than that.
+        channels: How many channels pruned layers should keep.
         sparsity: What the engine gains from weights with zeros in a pattern.
     """
 
@@ -194,6 +208,7 @@ class Target(_Data):
     spelled: list[Literal["HardSwish", "HardSigmoid"]] = []
     operators: dict[str, Rule]
     never: dict[str, str] = {}
+    channels: Channels = Channels()
     sparsity: Sparsity = Sparsity(note="nothing is known of gains from zeros in weights")
 
     @field_validator("operators")
@@ -203,3 +218,8 @@ class Target(_Data):
             if isinstance(rule, Compute) and rule.dynamic is True and name not in _PRODUCTS:
                 raise ValueError(f"{name}.dynamic: only {' and '.join(_PRODUCTS)} can be")
         return operators
+
+    def channel_multiple(self, operators: Iterable[str]) -> int:
+        """What the number of channels that layers of these operators compute should divide by."""
+        known = (self.channels.operators.get(op, self.channels.multiple) for op in operators)
+        return max(known, default=self.channels.multiple)

@@ -13,14 +13,14 @@ whose earlier layers are corrected already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.calibration import Moments, Progress
+from onnxq.calibration import Progress
 from onnxq.engine import Feed, Run, open_session, runner
 from onnxq.errors import DataError
 from onnxq.graph import Model, copy_model
@@ -28,6 +28,7 @@ from onnxq.measure import compare_outputs, mean_sqnr
 from onnxq.passes import InsertQDQ, SetBiases, apply_passes
 from onnxq.plan import Plan, Use
 from onnxq.quant import Codes, Learning, QParams, learn_codes
+from onnxq.workflow.gathering_moments import gather_moments
 from onnxq.workflow.layer_walk import LayerWalk, QuantizedLayer
 from onnxq.workflow.weight_inputs import Layer
 
@@ -35,7 +36,6 @@ Array = NDArray[Any]
 
 _FEWEST_VECTORS, _MOST_VECTORS = 2048, 8192
 _VECTORS_PER_TERM = 4
-_TOGETHER = 1024
 _LARGEST_MOMENT = 8 * 5000**2
 """Bytes of a second moment from which on a layer keeps its codes: time grows with their cube."""
 
@@ -133,7 +133,8 @@ def _correct(
             pass
     else:
         moment = _moment(walk, layer, inputs)
-        found = learn_codes(layer.weight, codes.parameters, inputs.products, moment, learning)
+        held = layer.weight == 0 if layer.is_sparse else None
+        found = learn_codes(layer.weight, codes.parameters, inputs.products, moment, learning, held)
         if walk.has_room(layer, found.codes):
             walk.store_weight(layer, found.codes)
     if biases and layer.bias is not None:
@@ -144,28 +145,12 @@ def _moment(walk: LayerWalk, layer: QuantizedLayer, inputs: Layer) -> Array:
     """Mean of x xᵀ over some vectors x that the layer reads: float32 [group, term, term]."""
     wanted = _VECTORS_PER_TERM * inputs.products.matrices(layer.weight).shape[1]
     wanted = min(max(wanted, _FEWEST_VECTORS), _MOST_VECTORS)
-    each = -(-wanted // walk.samples)
-    found: Moments | None = None
-    for rows in _joined(inputs.rows.rows(array, each) for array in walk.inputs(layer)):
-        found = Moments.of(rows) if found is None else found.merge(Moments.of(rows))
-    assert found is not None
-    moment = (found.second / max(found.count, 1)).astype(np.float32)
+    moments = gather_moments(walk.inputs(layer), inputs.rows, vectors=wanted, samples=walk.samples)
+    moment = (moments.second / max(moments.count, 1)).astype(np.float32)
     # A channel that is always 0 says nothing of its weights: nearest is best for them.
     silent = ~np.trace(moment, axis1=1, axis2=2).astype(bool)
     moment[silent] = np.eye(moment.shape[1], dtype=np.float32)
     return moment
-
-
-def _joined(parts: Iterable[Array]) -> Iterator[Array]:
-    """Arrays [group, vector, term] of a thousand vectors each: larger products, faster."""
-    gathered: list[Array] = []
-    for part in parts:
-        gathered.append(part)
-        if sum(p.shape[1] for p in gathered) >= _TOGETHER:
-            yield np.concatenate(gathered, axis=1)
-            gathered = []
-    if gathered:
-        yield np.concatenate(gathered, axis=1)
 
 
 def _shift(walk: LayerWalk, layer: QuantizedLayer) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxq.calibration import Walk
 from onnxq.engine import Feed
-from onnxq.graph import Constant, Model, Node, Variable, constant, copy_model, read
+from onnxq.graph import Constant, Model, Node, Variable, constant, copy_model, read, sparse_layers
 from onnxq.passes import InsertQDQ, apply_passes
 from onnxq.plan import Bias, Plan, Use, Weight
 from onnxq.quant import LARGEST_BIAS_CODE, Codes, QParams, bias_qparams, quantize_bias
@@ -39,6 +39,7 @@ class QuantizedLayer:
         twin: It, in the quantized form.
         inputs: How it reads its input; None if that is not known, or its weight is not its own.
         bias: Where its int32 bias is read, if it has one, and how that is stored.
+        is_sparse: Whether the model promises that zeros of its weight stay zero.
     """
 
     use: Use
@@ -46,6 +47,7 @@ class QuantizedLayer:
     twin: Node
     inputs: Layer | None
     bias: tuple[Use, Bias] | None
+    is_sparse: bool = False
 
     @property
     def weight(self) -> Array:
@@ -77,6 +79,7 @@ class LayerWalk:
         self.weights = dict(weights)
         self.biases: dict[Use, Array] = {}
         self._plan, self._activations = plan, activations
+        self._sparse = sparse_layers(model)
         self._nodes = {node.name: node for node in model.nodes}
         # Codes that are equal but not the same get a DequantizeLinear each, to be changed apart.
         apart = {use: replace(codes) for use, codes in weights.items()}
@@ -105,7 +108,8 @@ class LayerWalk:
         bias = biases.get(use)
         if bias is not None and _stored(self._twins[bias[0].node], bias[0].index) is None:
             bias = None
-        return QuantizedLayer(use, node, twin, self._inputs.get(use), bias)
+        is_sparse = node.name in self._sparse
+        return QuantizedLayer(use, node, twin, self._inputs.get(use), bias, is_sparse)
 
     def inputs(self, layer: QuantizedLayer) -> Iterator[Array]:
         """Walk on to a layer: what it reads in the quantized form, sample by sample."""

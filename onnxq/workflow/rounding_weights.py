@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxq.calibration import Moments
 from onnxq.engine import Feed
-from onnxq.graph import Model, copy_model, read
+from onnxq.graph import Model, copy_model, read, sparse_layers
 from onnxq.passes import (
     InsertQDQ,
     apply_passes,
@@ -199,6 +199,7 @@ class _Rounding:
         self.nodes = {node.name: node for node in self.model.nodes}
         self.codes = nearest_codes(self.model, self.plan, self.activations, search=search)
         self.errors: list[LayerError] = []
+        self.sparse = sparse_layers(self.model)
 
     def run(self) -> RoundedWeights:
         """Round everything."""
@@ -226,7 +227,14 @@ class _Rounding:
         moments = moments.centred() if self.method.centred else moments
         weight = read(stored_constant(self.nodes, layer.use))
         learning = self.method.learning or learning_for(before.parameters.scheme.qtype.bits)
-        return learn_codes(weight, before.parameters, layer.products, moments.second, learning)
+        return learn_codes(
+            weight,
+            before.parameters,
+            layer.products,
+            moments.second,
+            learning,
+            weight == 0 if layer.use.node in self.sparse else None,
+        )
 
     def _take(self, found: Mapping[Use, Learned]) -> None:
         """Replace codes by those found, except where an int32 bias would overflow."""

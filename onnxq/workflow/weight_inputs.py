@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from onnxq.calibration import Moments, Patches, Rows, Vectors
+from onnxq.calibration import Moments, Rows, Vectors, patches_of
 from onnxq.engine import Feed, open_session, runner
 from onnxq.errors import DataError
 from onnxq.graph import Model, Node, Variable, copy_model
@@ -82,22 +82,8 @@ def _meeting(node: Node, shape: tuple[int, ...]) -> tuple[Rows, Products] | None
         return Vectors(), Products(sums_first=bool(node.attrs.get("transB", 0)))
     if node.op != "Conv":
         return None
-    axes = len(shape) - 2
-    groups = int(node.attrs.get("group", 1))
-    automatic = node.attrs.get("auto_pad", "NOTSET")
-    pads = list(node.attrs.get("pads", [0] * 2 * axes))
-    if automatic == "VALID":
-        pads = [0] * 2 * axes
-    patches = Patches(
-        kernel=tuple(shape[2:]),
-        strides=tuple(node.attrs.get("strides", [1] * axes)),
-        dilations=tuple(node.attrs.get("dilations", [1] * axes)),
-        padding=automatic
-        if automatic in ("SAME_UPPER", "SAME_LOWER")
-        else tuple(zip(pads[:axes], pads[axes:], strict=True)),
-        groups=groups,
-    )
-    return patches, Products(sums_first=True, groups=groups)
+    patches = patches_of(node, shape)
+    return patches, Products(sums_first=True, groups=patches.groups)
 
 
 def collect_moments(

@@ -4,7 +4,7 @@
 are searched: the shortest row of them, in the order in which they applied, that changes the
 outputs ends in a guilty one. It is left out, and the search repeats until nothing changes the
 outputs any more. Each rule found costs about log2(rules) trials. Rules that leave an invalid
-graph are found in the same way.
+graph are found in the same way, and those that break a pattern of zeros that the model promises.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 from onnxq.engine import Feed, open_to_compare, runner
 from onnxq.errors import InvariantError, ModelError
-from onnxq.graph import Model, copy_model
+from onnxq.graph import Model, copy_model, sparse_layers
 from onnxq.passes import PassReport, RunResult, apply_passes, run
 from onnxq.passes.parity import Reference, difference
+from onnxq.pruning.nm import lost_patterns, renew_promises
 from onnxq.rules import Simplify
 from onnxq.workflow.exact_row import ExactRow, rule_names
 
@@ -40,6 +41,34 @@ def run_row(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> R
         InvariantError: if something else than a rule left an invalid graph.
         PreconditionError: if a pass cannot work on this model at all.
     """
+    outcome = _run_valid(original, row, samples)
+    promised = sparse_layers(original)
+    if not promised:
+        return outcome
+    lost = lost_patterns(original, outcome.model)
+    if lost:
+        outcome = _run_keeping(original, row, samples, applied_rules(outcome.reports))
+    renew_promises(outcome.model, promised, (node.name for node in original.nodes))
+    return outcome
+
+
+def _run_keeping(
+    original: Model, row: ExactRow, samples: Sequence[Feed] | None, suspects: Sequence[str]
+) -> RunResult:
+    """Run a row without the rules that mix sparse weights with others."""
+
+    def loses(rules: frozenset[str]) -> str:
+        model = copy_model(original)
+        apply_passes(model, row.less(rules).passes)
+        return lost_patterns(original, model)
+
+    guilty = find_guilty(suspects, lambda rules: bool(loses(rules)))
+    reasons = {rule: f"it broke a pattern: {loses(guilty - {rule})}" for rule in sorted(guilty)}
+    return _with_withdrawals(_run_valid(original, row.less(guilty), samples), reasons)
+
+
+def _run_valid(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> RunResult:
+    """Run a row; where it leaves an invalid graph, again without the guilty rules."""
     try:
         return _run_comparing(original, row, samples)
     except InvariantError:

@@ -232,10 +232,6 @@ def _attribute_without_type(proto: onnx.ModelProto) -> None:
     proto.graph.node[0].attribute.add(name="odd").t.CopyFrom(_tensor("k"))
 
 
-def _wrong_size(proto: onnx.ModelProto) -> None:
-    proto.graph.initializer[0].raw_data += b"\0\0\0\0"
-
-
 def _list_of_tensors(proto: onnx.ModelProto) -> None:
     values = helper.make_attribute("list", [_tensor("k"), _tensor("l")])
     proto.graph.node[0].attribute.append(values)
@@ -270,7 +266,6 @@ def _external_too(proto: onnx.ModelProto) -> None:
     [
         _documented_attribute,
         _attribute_without_type,
-        _wrong_size,
         _list_of_tensors,
         _function,
         _sparse,
@@ -283,6 +278,14 @@ def test_what_is_unusual_comes_back_as_it_was(change: Any, path: Path) -> None:
     change(proto)
     path.write_bytes(proto.SerializeToString(deterministic=True))
     assert load(path).to_proto() == proto
+
+
+def test_a_wrong_size_is_refused(path: Path) -> None:
+    proto = onnx.load(path)
+    proto.graph.initializer[0].raw_data += b"\0\0\0\0"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match=r"tensor 'w': .* 131088 bytes .* needs 131084"):
+        load(path)
 
 
 def test_a_name_that_is_given_twice_is_read_as_before(path: Path) -> None:

@@ -20,9 +20,11 @@ _CONSTANTS = """int64 i0 = {0}, int64 i1 = {1}, int64[1] a0 = {0}, int64[1] a1 =
     int64[1] a2 = {2},
   int64[1] rest = {-1}, int64[2] two = {0, 1}, int64[3] ones = {1, 1, 1}, int64 zero = {0},
   int64[3] minus = {-1, -1, -1}, int64[1] four = {4}, int64[1] end = {9223372036854775807},
-  float[2,4,3,3] k3 = {0}, float[2,4,1,1] k1 = {0}, float[4] one4 = {1, 1, 1, 1},
+  float[2,4,3,3] k3 = {ZEROS72}, float[2,4,1,1] k1 = {0, 0, 0, 0, 0, 0, 0, 0},
+  float[4] one4 = {1, 1, 1, 1},
   int64[1] three = {3},
   float half = {0.5}, int64[4] pads = {0, 1, 0, 2}, float[4] twice = {1, 1, 2, 2}"""
+_CONSTANTS = _CONSTANTS.replace("ZEROS72", ", ".join("0" * 72))
 
 
 def _known(body: str, signature: str = "(float[N,M,4] x) => (float[A] t)") -> Known:
