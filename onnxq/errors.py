@@ -30,7 +30,15 @@ class OnnxqError(Exception):
 
     def _text(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return "; ".join(part for part in (head, self.why, self.remedy) if part)
+        text = "; ".join(part for part in (head, self.why, self.remedy) if part)
+        return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    """What terminals take for a command is spelled out: texts quote files from anywhere."""
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class UsageError(OnnxqError):

@@ -17,6 +17,8 @@ from click.shell_completion import shell_complete
 from onnxq.cli.failures import explain
 from onnxq.cli.root import root
 from onnxq.cli.screen import Screen
+from onnxq.cli.supervising import supervised
+from onnxq.limits import limit_process, memory_limit
 
 NAME = "onnxq"
 COMPLETION_VARIABLE = "_ONNXQ_COMPLETE"
@@ -30,9 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
         return shell_complete(root, {}, NAME, COMPLETION_VARIABLE, instruction)
+    if arguments is None:
+        return supervised(lambda: _run(given))
+    return _run(given)
+
+
+def _run(given: list[str]) -> int:
     _prepare_process()
-    screen = Screen()
+    screen = Screen(given)
     try:
+        limit_process(memory_limit())
         code = _invoke(given, screen)
         sys.stdout.flush()
         return code

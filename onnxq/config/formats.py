@@ -15,7 +15,7 @@ Bits = Annotated[int, Field(ge=2, le=16)]
 class BlockSize(Block):
     """One scale per block of weights along the axis that is summed over."""
 
-    block: int = Field(ge=2)
+    block: int = Field(ge=2, le=2**20)
     """Weights per block: a power of two; engines want 16 or more."""
 
     @field_validator("block")

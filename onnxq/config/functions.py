@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxq.errors import ConfigError, UsageError
+
+VARIABLE = "ONNXQ_IMPORTS"
 
 
 def import_function(
@@ -24,9 +27,17 @@ def import_function(
         purpose: How the function must be defined, for the message.
 
     Raises:
-        ConfigError: (or what `error` says) if there is no such module or function.
+        ConfigError: (or what `error` says) if there is no such module or function, or
+            `ONNXQ_IMPORTS=0` forbids imports.
     """
     module_name, _, name = reference.rpartition(":")
+    if os.environ.get(VARIABLE, "").strip() == "0":
+        raise error(
+            "functions are not imported",
+            where=reference,
+            why=f"{VARIABLE}=0 forbids it, as configurations from anywhere are read",
+            remedy="give the samples as files",
+        )
     try:
         with _working_directory_importable():
             module = importlib.import_module(module_name)

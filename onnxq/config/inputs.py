@@ -10,7 +10,8 @@ from onnxq.config.base import Block
 from onnxq.config.methods import Auto, Method
 from onnxq.config.paths import is_function
 
-Pixels = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=1, le=65536)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
 PerChannel = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
@@ -57,7 +58,7 @@ class Calibration(Block):
 
     data: str | None = Field(default=None, examples=["calibration/"])
     """An .npz file, a directory of .npy, .npz or images, or `module:function`."""
-    samples: int = Field(default=128, ge=1)
+    samples: Count = 128
     """At most so many samples are read."""
     method: Method = Auto()
     """How ranges are found: the name of a method, or a mapping with its settings such as
@@ -85,7 +86,7 @@ class Evaluate(Block):
     """The model output that is scored; the first by default."""
     metric: str = "top-1"
     """top-1, top-5, mse, or `module:function` called with (outputs, labels)."""
-    samples: int | None = Field(default=None, ge=1)
+    samples: Count | None = None
     """At most so many samples are read."""
     preprocessing: Preprocessing | None = None
     """How image files become inputs; as for calibration by default."""

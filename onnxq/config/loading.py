@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import yaml
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
+from onnxq.config.gates import Gates
 from onnxq.config.keys import flatten, is_within
 from onnxq.config.problems import Origins, config_error
 from onnxq.config.schema import Config
@@ -20,9 +23,15 @@ from onnxq.errors import ConfigError
 
 COMMAND_LINE = "command line"
 
+_LARGEST = 2_000_000
+"""Bytes of a file."""
+
+Document = TypeVar("Document", Config, Gates, default=Config)
+"""What a whole file may be checked against."""
+
 
 @dataclass(frozen=True)
-class LoadedConfig:
+class LoadedConfig(Generic[Document]):
     """A configuration and the origin of every key that was set.
 
     Attributes:
@@ -31,7 +40,7 @@ class LoadedConfig:
             the whole file has the empty key. Only YAML tells lines.
     """
 
-    config: Config
+    config: Document
     origins: Origins
 
 
@@ -57,11 +66,23 @@ def read_config(
     Raises:
         ConfigError: with the origin, the key, and what is wrong.
     """
-    loaded = LoadedConfig(Config(), {}) if path is None else _from_file(Path(path))
-    return with_command_line(loaded, command_line or {})
+    return _read_document(Config, path, command_line or {})
 
 
-def with_command_line(loaded: LoadedConfig, values: Mapping[str, object]) -> LoadedConfig:
+def read_gates(
+    path: str | Path | None, command_line: Mapping[str, object] | None = None
+) -> LoadedConfig[Gates]:
+    """Read the gates of a check; all else is as for `read_config`.
+
+    Raises:
+        ConfigError: with the origin, the key, and what is wrong.
+    """
+    return _read_document(Gates, path, command_line or {})
+
+
+def with_command_line(
+    loaded: LoadedConfig[Document], values: Mapping[str, object]
+) -> LoadedConfig[Document]:
     """Set values by dotted key, such as `calibration.method`, on top of a configuration.
 
     Args:
@@ -81,7 +102,7 @@ def with_command_line(loaded: LoadedConfig, values: Mapping[str, object]) -> Loa
         _set(merged, key, value)
         origins = {old: origin for old, origin in origins.items() if not is_within(old, key)}
     origins = {**origins, **dict.fromkeys(given, COMMAND_LINE)}
-    return LoadedConfig(_checked(merged, origins), origins)
+    return LoadedConfig(_checked(type(loaded.config), merged, origins), origins)
 
 
 def parse_config(
@@ -97,15 +118,22 @@ def parse_config(
     Raises:
         ConfigError: with the origin, the key, and what is wrong.
     """
-    config = _checked(dict(values), {"": origin})
+    config = _checked(Config, dict(values), {"": origin})
     return config if base_dir is None else config.resolved(Path(base_dir))
 
 
-def _checked(data: dict[str, Any], origins: Origins) -> Config:
+def _read_document(
+    schema: type[Document], path: str | Path | None, values: Mapping[str, object]
+) -> LoadedConfig[Document]:
+    found = LoadedConfig(schema(), {}) if path is None else _from_file(schema, Path(path))
+    return with_command_line(found, values)
+
+
+def _checked(schema: type[Document], data: dict[str, Any], origins: Origins) -> Document:
     try:
-        return Config.model_validate(data)
+        return schema.model_validate(data)
     except ValidationError as error:
-        raise config_error(error, Config, origins) from None
+        raise config_error(error, schema, origins) from None
 
 
 def _set(data: dict[str, Any], key: str, value: object) -> None:
@@ -118,10 +146,10 @@ def _set(data: dict[str, Any], key: str, value: object) -> None:
     data[last] = value
 
 
-def _from_file(path: Path) -> LoadedConfig:
+def _from_file(schema: type[Document], path: Path) -> LoadedConfig[Document]:
     data, lines = _read(path)
     origins = {"": str(path), **{key: f"{path}:{line}" for key, line in lines.items()}}
-    config = _checked(data, origins).resolved(path.parent)
+    config = _checked(schema, data, origins).resolved(path.parent)
     return LoadedConfig(config, dict.fromkeys(flatten(data), str(path)) | origins)
 
 
@@ -134,7 +162,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, int]]:
             remedy=f"use one of {', '.join(_READERS)}",
         )
     try:
-        data, lines = reader(path.read_text(encoding="utf-8-sig"))
+        data, lines = reader(_text(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("configuration cannot be read", where=str(path), why=reason) from error
@@ -147,6 +175,26 @@ def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, int]]:
     if not isinstance(data, dict):
         raise ConfigError("configuration is not a mapping of keys", where=str(path))
     return data, lines
+
+
+def _text(path: Path) -> str:
+    """The text of a file, which may be a pipe or a device without an end.
+
+    Raises:
+        ConfigError: if it is too long.
+        OSError: if it cannot be read.
+        ValueError: if it is no UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ConfigError(
+            "configuration is too long",
+            where=str(path),
+            why=f"more than {_LARGEST:,} bytes would take minutes to read",
+            remedy="select layers by pattern (glob, regex, op_type) instead of by name",
+        )
+    return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _unparsed(path: Path, reason: str, line: int | None) -> ConfigError:
@@ -165,8 +213,8 @@ def _read_json(text: str) -> tuple[Any, Mapping[str, int]]:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key '{next(k for k in keys if keys.count(k) > 1)}' is given twice")
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"key '{counts.most_common(1)[0][0]}' is given twice")
     return data
 
 

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from onnxq.config.base import Block
 
+_MOST_CANDIDATES = 10_000
+
 
 class _Kind(Block):
     """One of several blocks that are told apart by their `kind`."""
@@ -66,6 +68,8 @@ class Ifmr(_Kind):
     def _ordered(self) -> Self:
         if self.start > self.end:
             raise ValueError(f"`start` ({self.start}) is above `end` ({self.end})")
+        if (self.end - self.start) / self.step > _MOST_CANDIDATES:
+            raise ValueError(f"`step` ({self.step}) makes more than {_MOST_CANDIDATES} candidates")
         return self
 
 

@@ -11,6 +11,10 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Tag, field_validator
 
 from onnxq.config.base import Block
+from onnxq.config.interrupting import interrupted_after
+from onnxq.errors import ConfigError
+
+_SECONDS = 2.0
 
 
 class _Layer(NamedTuple):
@@ -69,7 +73,17 @@ class Regex(_Pattern):
         return value
 
     def _fits(self, layer: _Layer) -> bool:
-        return re.search(self.regex, layer.name) is not None
+        with interrupted_after(_SECONDS, _endless(self.regex, layer.name)):
+            return re.search(self.regex, layer.name) is not None
+
+
+def _endless(pattern: str, name: str) -> ConfigError:
+    return ConfigError(
+        "the regular expression takes too long",
+        where=f"regex '{pattern}'",
+        why=f"after {_SECONDS:g} s it is not known whether it is found in '{name}'",
+        remedy="do not repeat what repeats, as in (a+)+",
+    )
 
 
 class OpType(_Pattern):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
 
 from onnxq.engine.spec import Feed, InputSpec
+from onnxq.limits import check_fits
 
 
 def with_outputs(proto: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
@@ -32,6 +34,9 @@ def made_up_feeds(
 
     Free dimensions become 1 unless `dimensions` names them. Floats are standard normal,
     integers 0 or 1 (safe as indices and masks), booleans both.
+
+    Raises:
+        ModelError: if an input is declared larger than the memory there is.
     """
     generator = np.random.default_rng(seed)
     known = dimensions or {}
@@ -42,6 +47,7 @@ def _made_up(
     spec: InputSpec, known: Mapping[str, int], generator: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     shape = tuple(d if isinstance(d, int) and d >= 0 else known.get(str(d), 1) for d in spec.shape)
+    check_fits(math.prod(shape) * spec.dtype.itemsize, f"input '{spec.name}'")
     if spec.dtype == np.dtype(object):
         return np.full(shape, "", dtype=object)
     if spec.dtype.kind in "iub":

@@ -18,11 +18,17 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from onnxq.engine.fed import HEAVY, FedSession, is_heavy, weights_as_inputs
 from onnxq.engine.spec import Feed
+from onnxq.engine.time_limit import VARIABLE, run_seconds, stopped_after
 from onnxq.errors import ModelError
 from onnxq.graph import Model, embedded, save
 
 Run: TypeAlias = Callable[[Feed], Mapping[str, NDArray[Any]]]
 """Runs a model once: inputs by name → outputs by name."""
+
+
+class NotLoadedError(ModelError):
+    """The engine refuses the model itself, whatever its inputs are."""
+
 
 ENGINE_ERRORS: tuple[type[Exception], ...] = (
     states.Fail,
@@ -88,7 +94,7 @@ def open_session(
             in one process disturb each other's timings.
 
     Raises:
-        ModelError: if the engine refuses the model; the message carries its reason.
+        NotLoadedError: if the engine refuses the model; the message carries its reason.
     """
     options = _options(optimization, threads=threads, spinning=spinning)
     if optimized_path is not None:
@@ -149,7 +155,7 @@ def _explained(where: str = "") -> Iterator[None]:
     try:
         yield
     except ENGINE_ERRORS as error:
-        raise ModelError(
+        raise NotLoadedError(
             "ONNX Runtime does not load the model",
             where=where,
             why=engine_reason(error),
@@ -182,18 +188,25 @@ def runner(session: ort.InferenceSession, outputs: Sequence[str] | None = None) 
         session: An open session.
         outputs: Names of the outputs wanted; all by default.
 
-    The function raises ModelError where the engine fails on the given inputs.
+    The function raises ModelError where the engine fails on the given inputs, or takes longer
+    than `ONNXQ_RUN_SECONDS`.
     """
     names = list(outputs) if outputs is not None else [o.name for o in session.get_outputs()]
     wanted = {i.name for i in session.get_inputs()} | {
         i.name for i in session.get_overridable_initializers()
     }
 
+    seconds = run_seconds()
+
     def run(feed: Feed) -> Mapping[str, NDArray[Any]]:
+        options = None
         try:
             given = {name: value for name, value in feed.items() if name in wanted}
-            return dict(zip(names, session.run(names, given), strict=True))
+            with stopped_after(seconds) as options:
+                return dict(zip(names, session.run(names, given, options), strict=True))
         except ENGINE_ERRORS as error:
+            if options is not None and options.terminate:
+                raise _too_slow(seconds) from error
             shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
             raise ModelError(
                 "the model does not run on these inputs",
@@ -203,6 +216,14 @@ def runner(session: ort.InferenceSession, outputs: Sequence[str] | None = None) 
             ) from error
 
     return run
+
+
+def _too_slow(seconds: float) -> ModelError:
+    return ModelError(
+        f"the model was stopped after {seconds:g} seconds",
+        why="one run may take no longer",
+        remedy=f"check the rounds of its loops; {VARIABLE} sets the limit",
+    )
 
 
 def engine_reason(error: BaseException) -> str:

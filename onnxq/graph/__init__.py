@@ -26,10 +26,20 @@ from onnxq.graph.model import Model
 from onnxq.graph.opset import convert_opset
 from onnxq.graph.ordering import reads, sort
 from onnxq.graph.reading import Source, load
-from onnxq.graph.types import TensorType, derive_types, infer_types, without_weights
+from onnxq.graph.soundness import check_sound
+from onnxq.graph.sparsity import promise_sparsity, sparse_layers
+from onnxq.graph.types import (
+    INFERENCE_ERRORS,
+    TensorType,
+    derive_types,
+    infer_types,
+    objection,
+    without_weights,
+)
 from onnxq.graph.writing import atomic_file, save
 
 __all__ = [
+    "INFERENCE_ERRORS",
     "Constant",
     "Graph",
     "Model",
@@ -43,6 +53,7 @@ __all__ = [
     "bodies",
     "bound_constant",
     "check_invariants",
+    "check_sound",
     "constant",
     "convert_opset",
     "copy_model",
@@ -52,8 +63,10 @@ __all__ = [
     "infer_types",
     "is_output",
     "load",
+    "objection",
     "only_reader",
     "producer",
+    "promise_sparsity",
     "read",
     "reads",
     "remove_dead_nodes",
@@ -62,6 +75,7 @@ __all__ = [
     "save",
     "set_input",
     "sort",
+    "sparse_layers",
     "take_output",
     "unique_constants",
     "unlink",

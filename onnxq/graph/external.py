@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxq.errors import ModelError
+
+VARIABLE = "ONNXQ_FOLLOW_LINKS"
 
 
 def load_external(
@@ -69,6 +72,44 @@ def locate(tensor: onnx.TensorProto, base_directory: Path | None, length: int) -
     return path, offset
 
 
+def check_place(tensor: onnx.TensorProto, file: Path) -> None:
+    """Refuse data of a file that is not the model's: a path or a link that leads elsewhere.
+
+    Links are followed within the model's folder, and into the folder that the model itself is a
+    link into: hubs keep a model's files as links into a store of blobs.
+
+    Args:
+        tensor: Says where its value lies.
+        file: The model's file.
+
+    Raises:
+        ModelError: if that is not where the model's files are.
+    """
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    path = external_path(tensor, file.parent) if "\0" not in location else None
+    if path is None:
+        why = f"'{location[:200]}' is no file in the model's folder"
+        raise _outside(tensor, why, "keep the data file in the model's folder")
+    folders = (file.parent.resolve(), file.resolve().parent)
+    real = path.resolve()
+    if not any(real.is_relative_to(folder) for folder in folders) and not _links_allowed():
+        why = f"'{location[:200]}' is a link to {real}, where the model is not"
+        raise _outside(tensor, why, f"copy the file there; {VARIABLE}=1 follows all links")
+
+
+def _links_allowed() -> bool:
+    return os.environ.get(VARIABLE, "").strip() == "1"
+
+
+def _outside(tensor: onnx.TensorProto, why: str, remedy: str) -> ModelError:
+    return ModelError(
+        "external data cannot be read",
+        where=f"tensor '{tensor.name}'",
+        why=why,
+        remedy=remedy,
+    )
+
+
 def fill(target: NDArray[Any], read: Callable[[memoryview, int], int | None], where: str) -> None:
     """Fill an array from a file.
 
@@ -96,10 +137,7 @@ def fill(target: NDArray[Any], read: Callable[[memoryview, int], int | None], wh
 
 
 def external_path(tensor: onnx.TensorProto, base_directory: Path | None) -> Path | None:
-    """The file of a tensor's external data; None if it names none, or one outside the folder.
-
-    Links are followed: model hubs keep their files as links into a store of blobs.
-    """
+    """The file of a tensor's external data; None if it names none, or one outside the folder."""
     location = next((e.value for e in tensor.external_data if e.key == "location"), "")
     relative = PurePath(location)
     if not location or relative.is_absolute() or ".." in relative.parts:

@@ -148,6 +148,12 @@ class MappedModel:
     file: SourceFile
     places: dict[bytes, tuple[int, int]]
 
+    def raw_length(self, tensor: onnx.TensorProto) -> int:
+        """Bytes of the raw data of a tensor in the skeleton, wherever they lie."""
+        raw = tensor.raw_data
+        start, end = self.places.get(raw, (0, len(raw)))
+        return end - start
+
     def give_back(self, model: Model) -> bool:
         """Let the tensors of a model made from the skeleton find their contents in the file.
 

@@ -10,7 +10,12 @@ from onnxq.graph.copying import share_values, unique_constants
 from onnxq.graph.elements import Constant
 from onnxq.graph.embedding import embedded
 from onnxq.graph.model import Model
-from onnxq.graph.types import without_weights
+from onnxq.graph.types import INFERENCE_ERRORS, without_weights
+
+_CONVERSION_ERRORS: tuple[type[Exception], ...] = (
+    version_converter.ConvertError,
+    *INFERENCE_ERRORS,
+)
 
 
 def convert_opset(model: Model, version: int) -> None:
@@ -75,11 +80,12 @@ def _with_all_names(
 def _converted(proto: onnx.ModelProto, before: int, version: int) -> onnx.ModelProto:
     try:
         return version_converter.convert_version(proto, version)
-    except (version_converter.ConvertError, RuntimeError, ValueError, TypeError) as error:
+    except _CONVERSION_ERRORS as error:
+        reason = str(error).strip() or type(error).__name__
         raise PreconditionError(
             f"cannot be converted from operator set {before} to {version}",
             where=proto.graph.name,
-            why=str(error).strip().splitlines()[-1][:200],
+            why=reason.splitlines()[-1][:200],
             remedy=f"export the model with opset {version} or later",
         ) from error
 

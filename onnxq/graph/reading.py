@@ -14,6 +14,8 @@ from onnxq.graph.invariants import check_invariants
 from onnxq.graph.mapped import open_mapped
 from onnxq.graph.model import Model
 from onnxq.graph.ordering import sort
+from onnxq.graph.sound_tensors import RawLength, raw_length
+from onnxq.graph.soundness import check_sound
 from onnxq.graph.wire import WireError
 
 _LARGE = 32_000_000
@@ -39,7 +41,7 @@ def load(source: Source) -> Model:
     if isinstance(source, bytes):
         return _checked(_parse(source, "the given bytes"), None, "the given bytes")
     path = Path(source)
-    return _load_mapped(path) or _checked(_parse(_content(path), str(path)), path.parent, str(path))
+    return _load_mapped(path) or _checked(_parse(_content(path), str(path)), path, str(path))
 
 
 def _load_mapped(path: Path) -> Model | None:
@@ -52,7 +54,8 @@ def _load_mapped(path: Path) -> Model | None:
     except (OSError, WireError):
         # Reading it as a whole says better what is wrong with it.
         return None
-    model = _checked(_parse(mapped.skeleton, str(path)), path.parent, str(path))
+    skeleton = _parse(mapped.skeleton, str(path))
+    model = _checked(skeleton, path, str(path), mapped.raw_length)
     return model if mapped.give_back(model) else None
 
 
@@ -61,6 +64,9 @@ def _content(path: Path) -> bytes:
         raise ModelError(
             "is a directory, not a model", where=str(path), remedy="name the .onnx file in it"
         )
+    if path.exists() and not path.is_file():
+        # A pipe may never end, and a device as /dev/zero does not.
+        raise ModelError("is no regular file", where=str(path), remedy="name the .onnx file")
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -85,7 +91,9 @@ def _parse(content: bytes, origin: str) -> onnx.ModelProto:
     return proto
 
 
-def _checked(proto: onnx.ModelProto, directory: Path | None, origin: str) -> Model:
+def _checked(
+    proto: onnx.ModelProto, file: Path | None, origin: str, stored: RawLength = raw_length
+) -> Model:
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(
             "is not an ONNX model",
@@ -96,7 +104,8 @@ def _checked(proto: onnx.ModelProto, directory: Path | None, origin: str) -> Mod
     if not proto.graph.output:
         raise ModelError("the graph has no outputs", where=origin, remedy="export it again")
     try:
-        model = Model(proto, directory)
+        check_sound(proto, stored=stored, file=file)
+        model = Model(proto, None if file is None else file.parent)
         sort(model.graph)
         check_invariants(model.graph)
     except InvariantError as error:

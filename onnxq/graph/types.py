@@ -22,6 +22,17 @@ TensorType: TypeAlias = tuple[np.dtype[Any] | None, Shape | None]
 _NAMELESS = frozenset(["?", "-1", "any", "dynamic", "none", "unk", "unknown"])
 """What exporters call a free dimension that they know nothing of."""
 
+INFERENCE_ERRORS: tuple[type[Exception], ...] = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What onnx's shape inference raises on models that it does not take; it computes with the sizes
+that they name, however large these are."""
+
 _KEEP_VALUE_UNDER = 4096
 """Bytes up to which a constant's value is shown to shape inference (shapes, axes, pads)."""
 
@@ -54,6 +65,19 @@ def infer_types(model: Model) -> Mapping[str, TensorType]:
     return _inferred(model, model.to_proto(without_weights), declared)
 
 
+def objection(model: Model) -> str:
+    """What onnx finds wrong with the types and shapes of a model; empty if nothing.
+
+    Declarations of inner tensors and of outputs do not count: exporters err in them.
+    """
+    proto = _undeclared(model)
+    try:
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except INFERENCE_ERRORS as error:
+        return " ".join(str(error).split())[:300] or type(error).__name__
+    return ""
+
+
 def derive_types(model: Model) -> Mapping[str, TensorType]:
     """As `infer_types`, but only what follows from the model's inputs and constants.
 
@@ -61,16 +85,22 @@ def derive_types(model: Model) -> Mapping[str, TensorType]:
     size they traced with, though the model takes any. The engine holds callers to the inputs'.
     A free dimension of an input bears a name, made up where it has none of its own.
     """
-    proto = model.to_proto(without_weights)
+    proto = _undeclared(model)
     for value in proto.graph.input:
         _tell_apart(value)
+    names = {t.name for t in model.inputs}
+    declared = {v.name: declared_type(v) for v in proto.graph.input if v.name in names}
+    return _inferred(model, proto, declared)
+
+
+def _undeclared(model: Model) -> onnx.ModelProto:
+    """The proto without weights, and without the shapes of what it computes."""
+    proto = model.to_proto(without_weights)
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
-    names = {t.name for t in model.inputs}
-    declared = {v.name: declared_type(v) for v in proto.graph.input if v.name in names}
-    return _inferred(model, proto, declared)
+    return proto
 
 
 def _tell_apart(value: onnx.ValueInfoProto) -> None:
@@ -95,7 +125,7 @@ def _inferred(
 ) -> Mapping[str, TensorType]:
     try:
         graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+    except INFERENCE_ERRORS:
         return declared
     inferred = {value.name: declared_type(value) for value in (*graph.value_info, *graph.output)}
     for name, (dtype, shape) in declared.items():

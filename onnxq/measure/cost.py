@@ -174,7 +174,7 @@ def _count(graph: GraphProto, scope: Scope, outer: _Weights) -> _Tally:
 def _count_node(
     node: NodeProto, rule: MacRule, shapes: Mapping[str, Shape], weights: _Weights
 ) -> _Tally:
-    name = node.name or node.output[0]
+    name = _label(node)
     try:
         macs = rule.count(Shaped.of(node, shapes))
     except UncountableError as error:
@@ -186,15 +186,19 @@ def _count_node(
     return _Tally(counted=[NodeCost(name, node.op_type, macs, integer)])
 
 
+def _label(node: NodeProto) -> str:
+    return node.name or next(iter(node.output), node.op_type)
+
+
 def _inside(node: NodeProto) -> Iterable[Uncounted]:
     """A node of unknown work, and the multiplying nodes in the bodies of a loop."""
     unknown = unknown_work(node)
     if unknown:
-        yield Uncounted(node.name or node.output[0], node.op_type, unknown)
+        yield Uncounted(_label(node), node.op_type, unknown)
     for inner in _body_nodes(node):
         if rule_of(inner) is not None:
             reason = f"it runs in the body of {describe(node)}, an unknown number of times"
-            yield Uncounted(inner.name or inner.output[0], inner.op_type, reason)
+            yield Uncounted(_label(inner), inner.op_type, reason)
 
 
 def _body_nodes(node: NodeProto) -> Iterable[NodeProto]:

@@ -60,7 +60,7 @@ def _from_archive(key: str, data: Path | None) -> NDArray[Any]:
     if not data.is_file():
         raise DataError("there is no such data file", where=str(data))
     try:
-        with np.load(data) as archive:
+        with np.load(data, allow_pickle=False) as archive:
             if key in archive:
                 return _checked(archive[key], f"{data}, '{key}'")
             held = ", ".join(sorted(archive)) or "nothing"
@@ -87,12 +87,12 @@ def _checked(labels: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
-    loaded: NDArray[Any] = np.load(path)
+    loaded: NDArray[Any] = np.load(path, allow_pickle=False)
     return loaded
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    with np.load(path) as archive:
+    with np.load(path, allow_pickle=False) as archive:
         keys = list(archive)
         key = keys[0] if len(keys) == 1 else "labels"
         if key not in archive:

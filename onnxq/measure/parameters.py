@@ -107,7 +107,9 @@ def _zeros(
 ) -> Iterator[Zeros]:
     by_name = {tensor.name: tensor for tensor in found}
     dequantizers = {
-        node.input[0]: node for node in nodes(model) if node.op_type == "DequantizeLinear"
+        node.input[0]: node
+        for node in nodes(model)
+        if node.op_type == "DequantizeLinear" and node.input
     }
     for tensor in found:
         if len(tensor.shape) < 2 or tensor.dtype not in FLOAT_TYPES | CODE_TYPES:
@@ -147,7 +149,13 @@ def _zero_code(
     settings = attributes(dequantizer)
     axis = int(settings.get("axis", 1)) % len(shape)
     block = int(settings.get("block_size", 0))
-    if block:
-        spread = np.repeat(codes, block, axis=axis)
-        return np.take(spread, range(shape[axis]), axis=axis)
-    return codes.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    if block > 0 and codes.ndim == len(shape) and codes.shape[axis] == -(-shape[axis] // block):
+        spread = np.repeat(codes, min(block, shape[axis]), axis=axis)
+        codes = np.take(spread, range(shape[axis]), axis=axis)
+    elif codes.shape == (shape[axis],):
+        codes = codes.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    # Points of another shape are an error of the model, which engines refuse.
+    fits = codes.ndim == len(shape) and all(
+        a in (1, b) for a, b in zip(codes.shape, shape, strict=True)
+    )
+    return codes if fits else plain

@@ -17,8 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnx.shape_inference import InferenceError, infer_node_outputs
+from onnx.shape_inference import infer_node_outputs
 
+from onnxq.graph import INFERENCE_ERRORS
 from onnxq.measure.protos import attributes, bodies, describe, element_count, is_standard
 
 Shape: TypeAlias = tuple[int, ...]
@@ -113,7 +114,7 @@ class Scope:
         for name, value in attributes(node).items():
             if isinstance(value, TensorProto):
                 self.learn(node.output[0], value)
-            elif name in _NUMBER_ATTRIBUTES:
+            elif name in _NUMBER_ATTRIBUTES and isinstance(value, int | float | list):
                 array = np.array(value, _NUMBER_ATTRIBUTES[name])
                 self.learn(node.output[0], numpy_helper.from_array(array))
 
@@ -134,14 +135,18 @@ class Scope:
             )
         except onnx.defs.SchemaError:
             return
-        except (InferenceError, onnx.checker.ValidationError) as error:
-            self.notes.append(f"{describe(node)}: {str(error).strip().splitlines()[0]}")
+        except INFERENCE_ERRORS as error:
+            reason = str(error).strip() or type(error).__name__
+            self.notes.append(f"{describe(node)}: {reason.splitlines()[0]}")
             return
         self.types.update({name: kind for name, kind in found.items() if name})
 
     def _evaluate(self, node: NodeProto) -> None:
         """Compute shape arithmetic whose inputs are known."""
         if not is_standard(node) or node.op_type not in _SHAPE_ARITHMETIC:
+            return
+        shapes = [self.shape(name) for name in node.output if name]
+        if any(shape is None or element_count(shape) > VALUE_LIMIT for shape in shapes):
             return
         if node.op_type in ("Shape", "Size"):
             inputs = {node.input[0]: self._stand_in(node.input[0])}
@@ -157,7 +162,10 @@ class Scope:
     def _stand_in(self, name: str) -> NDArray[Any] | None:
         """An array of a tensor's shape that takes no memory, for operators that only measure."""
         shape = self.shape(name)
-        return None if shape is None else np.broadcast_to(np.float32(0), shape)
+        try:
+            return None if shape is None else np.broadcast_to(np.float32(0), shape)
+        except ValueError:
+            return None  # More elements than addresses, or more dimensions than numpy has.
 
 
 def is_fixed(kind: TypeProto) -> bool:
@@ -205,9 +213,11 @@ _EVALUATION_ERRORS = (
     AttributeError,
     IndexError,
     KeyError,
+    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
+    onnx.checker.ValidationError,
 )
 _NUMBER_ATTRIBUTES: dict[str, type[np.generic]] = {
     "value_int": np.int64,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxq.errors import ModelError
+from onnxq.graph import check_sound
 
 ModelSource: TypeAlias = onnx.ModelProto | Path | str
 
@@ -76,7 +77,7 @@ class ConstantTensor:
         tensor = self.stored[0]
         try:
             return numpy_helper.to_array(tensor, base_dir=str(base_directory or ""))
-        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        except (OSError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
             raise ModelError(
                 "the value cannot be read",
                 where=f"tensor '{self.name}'",
@@ -89,13 +90,13 @@ def load_proto(source: ModelSource) -> onnx.ModelProto:
     """The model of a file, external data left on disk; a ModelProto is returned as it is.
 
     Raises:
-        ModelError: if the file is missing or is no ONNX model.
+        ModelError: if the file is missing, is no ONNX model, or is unsound.
     """
     if isinstance(source, onnx.ModelProto):
         return source
     path = Path(source)
     try:
-        return onnx.load(path, load_external_data=False)
+        model = onnx.load(path, load_external_data=False)
     except FileNotFoundError as error:
         raise ModelError("no such model file", where=str(path)) from error
     except (DecodeError, OSError) as error:
@@ -105,6 +106,8 @@ def load_proto(source: ModelSource) -> onnx.ModelProto:
             why=str(error),
             remedy="check that the file is a complete ONNX model",
         ) from error
+    check_sound(model, file=path)
+    return model
 
 
 def directory_of(source: ModelSource) -> Path | None:

@@ -12,8 +12,9 @@ from functools import cached_property
 
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, inliner
-from onnx.shape_inference import InferenceError, infer_shapes
+from onnx.shape_inference import infer_shapes
 
+from onnxq.graph import INFERENCE_ERRORS
 from onnxq.measure.propagation import Scope, Shape, is_fixed, is_large, is_number
 from onnxq.measure.protos import graphs, nodes
 
@@ -183,7 +184,7 @@ def _infer_whole(model: onnx.ModelProto) -> onnx.ModelProto:
         value.type.tensor_type.ClearField("shape")
     try:
         inferred = infer_shapes(bare, data_prop=True)
-    except InferenceError:
+    except INFERENCE_ERRORS:
         inferred = bare
     told = (*inferred.graph.value_info, *inferred.graph.output)
     known = {value.name for value in told if is_fixed(value.type)}

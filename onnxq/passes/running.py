@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import ClassVar, Protocol, runtime_checkable
 
-from onnxq.engine import Feed
+from onnxq.engine import Feed, NotLoadedError
 from onnxq.errors import ModelError
-from onnxq.graph import Model, Source, check_invariants, copy_model, load, sort
+from onnxq.graph import Model, Source, check_invariants, copy_model, load, objection, sort
 from onnxq.passes.events import Event, PassReport
 from onnxq.passes.parity import Reference
 
@@ -69,6 +69,7 @@ def run(
     Raises:
         InvariantError: if a pass left an invalid graph.
         PreconditionError: if a pass cannot work on this model at all.
+        ModelError: if the model is invalid.
     """
     model = load(source)
     result = RunResult(model, (), None, "no exact pass was run")
@@ -89,7 +90,10 @@ def _verified(
     try:
         reference = Reference(before, samples)
     except ModelError as error:
-        return _extended(result, apply_passes(model, passes), None, f"not compared: {error}")
+        if isinstance(error, NotLoadedError):
+            _refuse_invalid(before, error)
+        reports = _apply_unproven(model, passes, error)
+        return _extended(result, reports, None, f"not compared: {error}")
     if not reference.repeatable:
         note = "not compared: the model itself gives other outputs on every run"
         return _extended(result, apply_passes(model, passes), None, note)
@@ -102,6 +106,45 @@ def _verified(
     model.become(copy_model(before))
     reports = tuple(_apply_guarded(model, p, reference) for p in passes)
     return _extended(result, reports, reference.error(model), reference.note)
+
+
+def _refuse_invalid(model: Model, refusal: NotLoadedError) -> None:
+    """Let passes work on a model that the engine refuses only if onnx takes it.
+
+    Raises:
+        ModelError: if types or shapes do not fit each other, which passes rely upon.
+    """
+    reason = objection(model)
+    if reason:
+        raise ModelError(
+            "the model is invalid",
+            why=f"{reason}; {refusal.what}: {refusal.why}",
+            remedy="check it with onnx.checker, or export it again",
+        ) from refusal
+
+
+def _apply_unproven(
+    model: Model, passes: Sequence[Pass], failure: ModelError
+) -> tuple[PassReport, ...]:
+    """Apply passes to a model that the engine does not run.
+
+    Raises:
+        ModelError: if a pass stumbles: constants that do not fit each other, which neither the
+            file's format nor shape inference forbids, are then the model's fault.
+    """
+    try:
+        return apply_passes(model, passes)
+    except _STUMBLES as error:
+        raise ModelError(
+            "the model is not understood",
+            where=failure.where,
+            why=f"{type(error).__name__}: {error}; the engine does not run it: {failure.why}",
+            remedy=failure.remedy,
+        ) from error
+
+
+_STUMBLES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What passes raise where a model is not what they take for granted."""
 
 
 def _extended(
