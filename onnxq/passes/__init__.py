@@ -11,11 +11,14 @@ from onnxq.passes.insert_switches import InsertSwitches, switch_input
 from onnxq.passes.insert_twins import InsertTwins, sums_of
 from onnxq.passes.lower_constants import LowerConstants
 from onnxq.passes.merge_duplicates import MergeDuplicates
+from onnxq.passes.permute_channels import PermuteChannels, Reordered
+from onnxq.passes.pruning import MaskFilters, PruneFilters
 from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
 from onnxq.passes.remove_identities import RemoveIdentities
 from onnxq.passes.running import Pass, RunResult, apply_passes, run
 from onnxq.passes.set_biases import SetBiases
 from onnxq.passes.set_input_shapes import SetInputShapes
+from onnxq.passes.sparsify_nm import SparsifyNM
 from onnxq.passes.spell_activations import SpellActivations, shift_name
 from onnxq.passes.split_outliers import (
     OutlierSite,
@@ -39,16 +42,21 @@ __all__ = [
     "InsertSwitches",
     "InsertTwins",
     "LowerConstants",
+    "MaskFilters",
     "MergeDuplicates",
     "OutlierSite",
     "Pass",
     "PassReport",
+    "PermuteChannels",
+    "PruneFilters",
     "Refused",
     "RemoveDeadNodes",
     "RemoveIdentities",
+    "Reordered",
     "RunResult",
     "SetBiases",
     "SetInputShapes",
+    "SparsifyNM",
     "SpellActivations",
     "SplitOutliers",
     "UpgradeOpset",

@@ -1,0 +1,265 @@
+"""`onnxq prune`: a model with fewer filters, repaired from samples, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onnxq.cli.examples import examples
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import (
+    FILE,
+    config_option,
+    json_option,
+    read_settings,
+    target_option,
+    threads_option,
+)
+from onnxq.cli.verbosity import verbosity
+from onnxq.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxq.config import Config
+    from onnxq.workflow import PruneResult
+
+_MISSED = 1
+
+_SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
+_TARGETS = ("ratio", "macs", "parameters", "latency")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of one call."""
+
+    model: Path
+    config: Path | None
+    calibration: str | None
+    output: Path | None
+    report: Path | None
+    target: str | None
+    ratio: float | None
+    macs: float | None
+    parameters: float | None
+    latency: float | None
+    importance: str | None
+    round_to: int | None
+    heads: bool | None
+    repair: bool | None
+    samples: int | None
+    threads: int | None
+    strict: bool
+    external_data: bool
+    as_json: bool
+
+    @property
+    def destination(self) -> Path:
+        """The model that is written."""
+        return self.output or self.model.with_name(f"{self.model.stem}.pruned.onnx")
+
+    @property
+    def goals(self) -> dict[str, float]:
+        """What is to be reached, by name."""
+        named = {name: getattr(self, name) for name in _TARGETS}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def settings(self) -> Config:
+        """The configuration with what the command line says on top."""
+        from onnxq.config import with_command_line
+
+        if len(self.goals) > 1:
+            first, second = list(self.goals)[:2]
+            raise UsageError(f"--{first} and --{second} exclude each other")
+        values = {
+            "target": self.target,
+            "calibration.data": self.calibration,
+            "calibration.samples": self.samples,
+            "threads": self.threads,
+        }
+        loaded = read_settings(self.config, values)
+        block = loaded.config.prune
+        known = {} if block is None else block.model_dump(exclude_unset=True)
+        config = with_command_line(loaded, {"prune": self._merged(known)}).config
+        if config.prune is None or not config.prune.says_how_much:
+            raise UsageError(
+                "nothing says how much is removed",
+                remedy="give --ratio, --macs, --parameters or --latency, or `prune` in the "
+                "configuration",
+            )
+        return config
+
+    def _merged(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        if self.goals:
+            known = {key: value for key, value in known.items() if key not in _TARGETS}
+        own = {
+            **self.goals,
+            "importance": self.importance,
+            "round_to": self.round_to,
+            "heads": self.heads,
+            "repair": self.repair,
+        }
+        return {**known, **{key: value for key, value in own.items() if value is not None}}
+
+
+@click.command(
+    "prune",
+    epilog=examples(
+        "onnxq prune model.onnx --macs 0.8 --calibration samples.npz",
+        "onnxq prune model.onnx --latency 0.7 --calibration photos/ -o fast.onnx",
+        "onnxq prune model.onnx --ratio 0.3",
+        "onnxq prune model.onnx --config onnxq.yaml --report report.json",
+    ),
+)
+@click.argument("model", type=FILE)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="The model to write; MODEL.pruned.onnx beside the input by default.",
+)
+@click.option(
+    "--calibration",
+    metavar="PATH|MODULE:FUNCTION",
+    help="Sample inputs, to score channels and to repair what is left.",
+)
+@config_option
+@target_option
+@click.option("--ratio", type=_SHARE, metavar="SHARE", help="Share of the filters to remove.")
+@click.option(
+    "--macs", type=_SHARE, metavar="SHARE", help="Share of the multiply-accumulates to keep."
+)
+@click.option("--parameters", type=_SHARE, metavar="SHARE", help="Share of the parameters to keep.")
+@click.option(
+    "--latency",
+    type=_SHARE,
+    metavar="SHARE",
+    help="Share of the latency to keep, as measured on this machine.",
+)
+@click.option(
+    "--importance",
+    type=click.Choice(
+        [
+            "reconstruction",
+            "activation",
+            "l1",
+            "l2",
+            "fpgm",
+            "norm-scale",
+            "balanced-l2",
+            "random",
+        ]
+    ),
+    help="How channels are scored (default: reconstruction with samples, else l2).",
+)
+@click.option(
+    "--round-to",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep multiples of N channels; the target decides by default.",
+)
+@click.option(
+    "--heads/--no-heads", default=None, help="Remove whole attention heads, not parts of each."
+)
+@click.option(
+    "--repair/--no-repair", default=None, help="Fit the weights behind removed channels anew."
+)
+@click.option(
+    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
+)
+@threads_option
+@click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE",
+    help="Write the full report: a page if FILE ends in .html, else JSON.",
+)
+@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
+@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@json_option
+@verbosity
+@click.pass_obj
+def command(screen: Screen, /, **options: Any) -> int:
+    """Remove filters from a float model, and repair what is left.
+
+    Filters that must go together are found in the graph of MODEL, which is never changed. The
+    pruned model is compared with the masked one on the engine, repaired from sample inputs
+    without any training, and then compared with MODEL in size, speed and outputs.
+
+    Ends with exit code 1 if the result misses its goal or its budget; the model is written all
+    the same, unless --strict is given.
+    """
+    request = _Request(**options)
+    config = request.settings()
+    result = _prune(screen, request, config)
+    _write(screen, request, result)
+    _show(screen, request, result)
+    return 0 if result.success else _MISSED
+
+
+def _prune(screen: Screen, request: _Request, config: Config) -> PruneResult:
+    from onnxq.graph import load
+    from onnxq.report import wants_page
+    from onnxq.workflow import prune
+
+    wants_page(request.report)
+    model = load(request.model)
+    _check_places(request, config)
+    with screen.progress() as progress:
+        return prune(model, config=config, progress=progress)
+
+
+def _check_places(request: _Request, config: Config) -> None:
+    """Fail before the work, not after it, where something cannot be written."""
+    from onnxq.workflow import check_places, model_files
+
+    data = (config.calibration.data, config.evaluate.data, config.evaluate.labels)
+    check_places(
+        read=[
+            *model_files(request.model),
+            *(path for path in (request.config,) if path is not None),
+            *(Path(text) for text in data if text is not None),
+        ],
+        written={
+            "--output": request.destination,
+            "--output (its weights)": Path(f"{request.destination}.data"),
+            "--report": request.report,
+        },
+    )
+
+
+def _write(screen: Screen, request: _Request, result: PruneResult) -> None:
+    from onnxq.graph import save
+    from onnxq.report import save_report
+    from onnxq.report.pages import pruned_page
+
+    if result.success or not request.strict:
+        external = True if request.external_data else None
+        screen.written.append(save(result.model, request.destination, external_data=external))
+    if request.report is not None:
+        files = {**_files(screen, request), "report": str(request.report)}
+        page = partial(pruned_page, result, files, command=("onnxq", *screen.arguments))
+        facts = {"files": files, **result.to_dict()}
+        screen.written.append(save_report(request.report, facts, page))
+
+
+def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
+    places = {"output": request.destination, "report": request.report}
+    written = {name: str(path) if path in screen.written else None for name, path in places.items()}
+    return {"input": str(request.model), **written}
+
+
+def _show(screen: Screen, request: _Request, result: PruneResult) -> None:
+    from onnxq.report import pruned, pruned_summary
+
+    files = _files(screen, request)
+    if request.as_json:
+        facts = result.to_dict()
+        screen.data({"files": files, **(facts if screen.verbosity else pruned_summary(facts))})
+        return
+    screen.show(*pruned(result, files, every_group=screen.verbosity > 0))
