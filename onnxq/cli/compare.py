@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ MADE_UP = "no --data: the models are compared on one made-up input, which says l
     epilog=examples(
         "onnxq compare model.onnx model.int8.onnx --data test.npz --labels labels",
         "onnxq compare model.onnx model.int8.onnx --data test.npz --layers",
+        "onnxq compare model.onnx model.int8.onnx --layers --report differences.html",
         "onnxq compare model.onnx model.int8.onnx --config onnxq.yaml --json",
     ),
 )
@@ -51,6 +53,12 @@ MADE_UP = "no --data: the models are compared on one made-up input, which says l
     help="Time for measuring speed; 0: none.",
 )
 @dimension_option
+@click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE",
+    help="Write the full report: a page if FILE ends in .html, else JSON.",
+)
 @json_option
 @verbosity
 @click.pass_obj
@@ -67,14 +75,16 @@ def command(
     threads: int | None,
     seconds: float,
     dimensions: dict[str, int],
+    report: Path | None,
     as_json: bool,
 ) -> None:
     """Compare the outputs, size and speed of two models.
 
     FIRST is the reference. Both run on the same inputs, on the engine.
     """
-    from onnxq.report import compared
-    from onnxq.workflow import compare
+    from onnxq.report import compared, save_report, wants_page
+    from onnxq.report.pages import compared_page
+    from onnxq.workflow import check_places, compare, model_files
 
     values = {
         "evaluate.data": data,
@@ -84,6 +94,11 @@ def command(
         "threads": threads,
     }
     settings = read_settings(config, values).config
+    if report is not None:
+        wants_page(report)
+        given = (config, settings.evaluate.data, settings.evaluate.labels)
+        read = [*model_files(first), *model_files(second), *(Path(p) for p in given if p)]
+        check_places(read=read, written={"--report": report})
     if settings.evaluate.data is None:
         screen.note(MADE_UP)
     with screen.progress() as progress:
@@ -96,6 +111,9 @@ def command(
             seconds=seconds,
             progress=progress,
         )
+    if report is not None:
+        page = partial(compared_page, found, command=("onnxq", *screen.arguments))
+        screen.written.append(save_report(report, found.to_dict(), page))
     if as_json:
         screen.data(found.to_dict())
         return

@@ -8,13 +8,27 @@ from onnxq.cli.examples import examples
 from onnxq.cli.screen import Screen
 
 
-@click.command("schema", epilog=examples("onnxq config schema > onnxq.schema.json"))
+@click.command(
+    "schema",
+    epilog=examples(
+        "onnxq config schema > onnxq.schema.json",
+        "onnxq config schema --of check > gates.schema.json",
+    ),
+)
+@click.option(
+    "--of",
+    "document",
+    type=click.Choice(["quantize", "check"]),
+    default="quantize",
+    show_default=True,
+    help="The configuration itself, or the gates of `onnxq check`.",
+)
 @click.pass_obj
-def command(screen: Screen) -> None:
+def command(screen: Screen, document: str) -> None:
     """Print the JSON Schema, for editors.
 
     An editor that knows it completes keys and marks mistakes.
     """
-    from onnxq.config import json_schema
+    from onnxq.config import gates_schema, json_schema
 
-    screen.data(json_schema())
+    screen.data({"quantize": json_schema, "check": gates_schema}[document]())

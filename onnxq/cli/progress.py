@@ -45,12 +45,14 @@ class _Bar:
         self._task: TaskID | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        if stage != self._stage or self._task is None:
+        # What follows the dot are figures of the same stage.
+        name = stage.partition(" · ")[0]
+        if name != self._stage or self._task is None:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._stage = stage
+            self._stage = name
             self._task = self._progress.add_task(stage, total=total)
-        self._progress.update(self._task, completed=done, total=total)
+        self._progress.update(self._task, description=stage, completed=done, total=total)
 
 
 def lines(write: Callable[[str], None]) -> Report:

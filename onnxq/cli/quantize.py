@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class _Request:
     "quantize",
     epilog=examples(
         "onnxq quantize model.onnx --calibration samples.npz",
-        "onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.json",
+        "onnxq quantize model.onnx --config onnxq.yaml -o small.onnx --report report.html",
         "onnxq quantize model.onnx --calibration my_data:samples --method percentile",
         "onnxq quantize model.onnx --calibration samples.npz --effort thorough",
         "onnxq quantize model.onnx --random     (a look at size and speed)",
@@ -107,7 +108,12 @@ class _Request:
     metavar="FILE",
     help="The model to write; MODEL.int8.onnx beside the input by default.",
 )
-@click.option("--report", type=FILE, metavar="FILE", help="Write the full report as JSON.")
+@click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE",
+    help="Write the full report: a page if FILE ends in .html, else JSON.",
+)
 @target_option
 @click.option(
     "-m",
@@ -195,8 +201,10 @@ def _check_places(request: _Request, loaded: LoadedConfig) -> None:
 def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> QuantizeResult:
     from onnxq.calibration import Ranges
     from onnxq.graph import load
+    from onnxq.report import wants_page
     from onnxq.workflow import RANDOM_WARNING, Timings, quantize
 
+    details = wants_page(request.report)
     model = load(request.model)
     _check_places(request, loaded)
     ranges = Ranges.load(request.ranges) if request.ranges is not None else None
@@ -205,7 +213,12 @@ def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> Quanti
         screen.banner(RANDOM_WARNING)
     with screen.progress() as progress:
         return quantize(
-            model, config=loaded.config, ranges=ranges, timings=timings, progress=progress
+            model,
+            config=loaded.config,
+            ranges=ranges,
+            timings=timings,
+            progress=progress,
+            details=details,
         )
 
 
@@ -213,7 +226,8 @@ def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
     """Write what was asked for; under --strict no model that misses its budget."""
     from onnxq.config import config_text
     from onnxq.graph import save
-    from onnxq.report import save_json, save_text
+    from onnxq.report import save_report, save_text
+    from onnxq.report.pages import quantized_page
 
     if result.success or not request.strict:
         external = True if request.external_data else None
@@ -228,7 +242,15 @@ def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
         screen.written.append(save_text(text, request.save_config))
     if request.report is not None:
         files = {**_files(screen, request), "report": str(request.report)}
-        screen.written.append(save_json({"files": files, **result.to_dict()}, request.report))
+        page = partial(
+            quantized_page,
+            result,
+            files,
+            command=("onnxq", *screen.arguments),
+            config=config_text(result.config, request.report.parent),
+        )
+        facts = {"files": files, **result.to_dict()}
+        screen.written.append(save_report(request.report, facts, page))
 
 
 def _files(screen: Screen, request: _Request) -> dict[str, str | None]:

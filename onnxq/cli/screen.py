@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,9 +26,11 @@ class Screen:
         quiet: Nothing but errors and data that was asked for.
         verbosity: 0, or how often -v was given.
         written: The files that are complete; an interrupt or error names them.
+        arguments: The command line, without the program's name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        self.arguments = tuple(arguments)
         self.quiet = False
         self.verbosity = 0
         self.written: list[Path] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from onnxq.errors import UsageError
     "sensitivity",
     epilog=examples(
         "onnxq sensitivity model.onnx --calibration samples.npz",
-        "onnxq sensitivity model.onnx --calibration samples.npz --top 50 --report layers.json",
+        "onnxq sensitivity model.onnx --calibration samples.npz --top 50 --report layers.html",
         "onnxq sensitivity model.onnx --config onnxq.yaml --json     (with its metric and labels)",
     ),
 )
@@ -48,7 +49,12 @@ from onnxq.errors import UsageError
     metavar="N",
     help="Show the N most costly layers.",
 )
-@click.option("--report", type=FILE, metavar="FILE", help="Write everything as JSON.")
+@click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE",
+    help="Write everything: a page if FILE ends in .html, else JSON.",
+)
 @json_option
 @verbosity
 @click.pass_obj
@@ -71,7 +77,8 @@ def command(
     costly layers stayed float. With labels (evaluate, in the configuration) their metric too.
     """
     from onnxq.graph import load
-    from onnxq.report import save_json, sensitivity_tables
+    from onnxq.report import save_report, sensitivity_tables, wants_page
+    from onnxq.report.pages import sensitivity_page
     from onnxq.workflow import RANDOM_WARNING, check_places, model_files, sensitivity
 
     values = {
@@ -88,6 +95,7 @@ def command(
             why="what a layer costs is measured on sample inputs",
             remedy="give --calibration PATH, or calibration.data in the configuration",
         )
+    wants_page(report)
     source = load(model)
     data = (settings.calibration.data, settings.evaluate.data, settings.evaluate.labels)
     given = [config, *(Path(text) for text in data if text is not None)]
@@ -101,7 +109,8 @@ def command(
         found = sensitivity(source, config=settings, probes=probes, top=top, progress=progress)
     facts = {"model": str(model), **found.to_dict()}
     if report is not None:
-        screen.written.append(save_json(facts, report))
+        page = partial(sensitivity_page, found, str(model), command=("onnxq", *screen.arguments))
+        screen.written.append(save_report(report, facts, page))
     if as_json:
         screen.data(facts)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ def _complete_rule(
     "simplify",
     epilog=examples(
         "onnxq simplify model.onnx",
-        "onnxq simplify model.onnx -o small.onnx --data samples.npz --report report.json",
+        "onnxq simplify model.onnx -o small.onnx --data samples.npz --report report.html",
         "onnxq simplify model.onnx --input-shape image:1,3,224,224 --explain",
         "onnxq simplify model.onnx --opset 20 --without FuseHardSigmoid",
     ),
@@ -142,7 +143,12 @@ def _complete_rule(
 )
 @threads_option
 @click.option("--explain", is_flag=True, help="Show what was nearly done, and why not.")
-@click.option("--report", type=FILE, metavar="FILE", help="Write the full report as JSON.")
+@click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE",
+    help="Write the full report: a page if FILE ends in .html, else JSON.",
+)
 @click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
 @json_option
 @verbosity
@@ -190,8 +196,10 @@ def _simplify(screen: Screen, request: _Request) -> SimplifyResult:
 
 def _check_places(request: _Request, data: str | None) -> None:
     """Fail before the work, not after it, where something cannot be written."""
+    from onnxq.report import wants_page
     from onnxq.workflow import check_places, model_files
 
+    wants_page(request.report)
     read = [*model_files(request.model), *(p for p in (request.config,) if p is not None)]
     check_places(
         read=[*read, *(Path(text) for text in (data,) if text is not None)],
@@ -205,13 +213,16 @@ def _check_places(request: _Request, data: str | None) -> None:
 
 def _write(screen: Screen, request: _Request, result: SimplifyResult) -> None:
     from onnxq.graph import save
-    from onnxq.report import save_json
+    from onnxq.report import save_report
+    from onnxq.report.pages import simplified_page
 
     external = True if request.external_data else None
     screen.written.append(save(result.model, request.destination, external_data=external))
     if request.report is not None:
-        facts = {"files": _files(request), **result.to_dict()}
-        screen.written.append(save_json(facts, request.report))
+        files = _files(request)
+        page = partial(simplified_page, result, files, command=("onnxq", *screen.arguments))
+        facts = {"files": files, **result.to_dict()}
+        screen.written.append(save_report(request.report, facts, page))
 
 
 def _files(request: _Request) -> dict[str, str | None]:

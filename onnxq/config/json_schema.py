@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from onnxq.config.base import Block
+from onnxq.config.gates import Gates
 from onnxq.config.schema import Config
 
 
@@ -14,8 +16,17 @@ def json_schema() -> dict[str, Any]:
 
     Rules about several keys at once, such as `random` against `data`, are not in it.
     """
-    schema = Config.model_json_schema(schema_generator=_Generator)
-    head = {"$schema": _Generator.schema_dialect, "title": "onnxq configuration"}
+    return _titled(Config, "onnxq configuration")
+
+
+def gates_schema() -> dict[str, Any]:
+    """The JSON Schema of the file with the gates of a check; the same holds for it."""
+    return _titled(Gates, "gates of onnxq check")
+
+
+def _titled(document: type[Block], title: str) -> dict[str, Any]:
+    schema = document.model_json_schema(schema_generator=_Generator)
+    head = {"$schema": _Generator.schema_dialect, "title": title}
     return {**head, **{key: value for key, value in schema.items() if key not in head}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, TypeVar
 
@@ -13,7 +13,10 @@ from onnxq.config.base import Block
 from onnxq.config.formats import ActivationFormat, LayerRule, Override, WeightFormat
 from onnxq.config.inputs import Calibration, Evaluate
 from onnxq.config.paths import data_inside, labels_inside, target_inside
+from onnxq.config.pruning import Prune
 from onnxq.config.selectors import Selector
+from onnxq.config.sparsity import Sparsify
+from onnxq.config.training import Finetune
 
 Effort: TypeAlias = Literal["none", "quick", "standard", "thorough"]
 
@@ -102,6 +105,12 @@ class Config(Block):
     """Rule for the first layer with weights."""
     last_layer: LayerRule | None = None
     """Rule for the last layer with weights."""
+    prune: Prune | None = None
+    """Filters that are removed first; for `onnxq prune`, `onnxq quantize` and `onnxq compress`."""
+    sparsify: Sparsify | None = None
+    """Which weights become zero in a pattern; for `onnxq sparsify` and `onnxq compress`."""
+    finetune: Finetune | None = None
+    """How the model is trained again; for `onnxq finetune` and `onnxq compress`."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of everything random."""
     threads: int = Field(default=1, ge=0, le=4096)
@@ -126,6 +135,10 @@ class Config(Block):
         calibration = _moved(self.calibration, directory, {"data": data_inside})
         evaluate = _moved(self.evaluate, directory, {"data": data_inside, "labels": labels_inside})
         config = _moved(self, directory, {"target": target_inside})
+        if self.finetune is not None:
+            movers = {"data": data_inside, "labels": labels_inside, "checkpoints": data_inside}
+            moved = _moved(self.finetune, directory, movers)
+            config = config.model_copy(update={"finetune": moved})
         # Only what changes is copied, or it would count as set by the user.
         blocks = {"calibration": calibration, "evaluate": evaluate}
         changed = {name: b for name, b in blocks.items() if b != getattr(self, name)}
@@ -133,7 +146,7 @@ class Config(Block):
 
 
 def _moved(
-    block: BlockType, directory: Path, movers: dict[str, Callable[[Path, str], str]]
+    block: BlockType, directory: Path, movers: Mapping[str, Callable[[Path, str], str]]
 ) -> BlockType:
     """A block with the paths among its values taken from a directory."""
     changed = {

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from onnxq.measure import Fidelity
 from onnxq.report import figures
-from onnxq.report.tables import Row, table
+from onnxq.report.tables import table
 
 _COLUMNS = ("output", ">SQNR", ">cosine", ">agreement", ">largest error", ">samples", "")
 
@@ -18,7 +18,14 @@ def fidelity_table(fidelity: Mapping[str, Fidelity], *, note: str = "") -> Rende
     return table("Outputs against the input model's", _COLUMNS, _rows(fidelity), note=note)
 
 
-def _rows(fidelity: Mapping[str, Fidelity]) -> Iterator[Row]:
+def fidelity_rows(
+    fidelity: Mapping[str, Fidelity],
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The same as headings and rows, for other renderers."""
+    return _COLUMNS, list(_rows(fidelity))
+
+
+def _rows(fidelity: Mapping[str, Fidelity]) -> Iterator[tuple[str, ...]]:
     for name, found in fidelity.items():
         yield (
             name,

@@ -68,14 +68,15 @@ def _headline(result: SimplifyResult, files: Mapping[str, str | None]) -> Render
         text = Text.assemble(("SUCCESS", "bold green"), f": {nodes}")
     else:
         text = Text.assemble(("NOTHING TO GAIN", "bold"), ": the model stays as it is")
-    for line in (_outputs(result), _speed(result), _hint(result)):
+    for line in (outputs_sentence(result), speed_sentence(result), _hint(result)):
         text.append(f"\n  {line}" if line else "")
     made = [files[what] for what in ("output", "report")]
     text.append(f"\n  wrote {', '.join(path for path in made if path is not None)}")
     return text
 
 
-def _outputs(result: SimplifyResult) -> str:
+def outputs_sentence(result: SimplifyResult) -> str:
+    """How equal the outputs are."""
     if result.parity is None or not result.changed:
         return f"outputs: {result.compared_on}"
     if result.parity == 0.0:
@@ -85,7 +86,8 @@ def _outputs(result: SimplifyResult) -> str:
     return f"outputs: equal up to {result.parity:.1e} of their largest values{worst}"
 
 
-def _speed(result: SimplifyResult) -> str:
+def speed_sentence(result: SimplifyResult) -> str:
+    """How fast the result is, with the interval."""
     if result.latency is None:
         return f"speed: {result.timed_on}"
     ratio = result.latency.speedups[1]

@@ -1,1 +1,20 @@
 """Fine-tuning of ONNX models in torch."""
+
+from onnxq.training._requirement import TORCH_VERSION
+from onnxq.training.agreement import check_agreement, run_arrays
+from onnxq.training.batch_norm import BatchNormMode
+from onnxq.training.importing import to_torch
+from onnxq.training.module import TorchModel
+from onnxq.training.transforms import Transform
+from onnxq.training.write_back import write_back
+
+__all__ = [
+    "TORCH_VERSION",
+    "BatchNormMode",
+    "TorchModel",
+    "Transform",
+    "check_agreement",
+    "run_arrays",
+    "to_torch",
+    "write_back",
+]

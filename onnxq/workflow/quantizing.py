@@ -16,9 +16,11 @@ from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrated import calibrate, made_ready
 from onnxq.workflow.calibrating import open_calibration
 from onnxq.workflow.deciding import decide
+from onnxq.workflow.layer_details import LayerDetails, look_into
 from onnxq.workflow.preparing import Prepared, make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
 from onnxq.workflow.proving import NO_PROOF, Proof, judging_samples, prove
+from onnxq.workflow.pruning_first import Start, prune_first
 from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
@@ -45,6 +47,7 @@ def quantize(
     timings: Timings | None = None,
     progress: Progress = silent,
     verify: bool = True,
+    details: bool = False,
 ) -> QuantizeResult:
     """Quantize a model and prove the result on the engine.
 
@@ -58,6 +61,7 @@ def quantize(
             here which layers should stay float.
         progress: Called as the work goes on.
         verify: Measure fidelity, accuracy, placement and latency of the result.
+        details: Measure single layers too: their errors, and the distributions of their values.
 
     Raises:
         ModelError: if the model is invalid or the engine does not run it.
@@ -65,10 +69,13 @@ def quantize(
         ConfigError: if the target is unknown or a selector matches nothing.
     """
     config = config or Config()
-    job = _Job(load(source), config, load_target(config.target), Stages(progress), progress)
+    original, stages = load(source), Stages(progress)
+    start = prune_first(original, calibration, config, stages, progress)
+    calibration = start.calibration
+    job = _Job(original, config, load_target(config.target), stages, progress, start)
     made = job.search(calibration, timings) if ranges is None else job.reuse(ranges, calibration)
     proof = job.prove(made) if verify else NO_PROOF
-    return job.result(made, proof)
+    return job.result(made, proof, job.look_into(made) if details else None)
 
 
 def plan_only(source: Source, config: Config | None = None) -> tuple[Plan, Model]:
@@ -102,11 +109,12 @@ class _Job:
     target: Target
     stages: Stages
     progress: Progress
+    start: Start
 
     def search(self, calibration: object, timings: Timings | None) -> _Made:
         """Calibrate, find the best recipe, and carry it out."""
         calibrated = calibrate(
-            self.original, calibration, self.config, self.target, self.stages, self.progress
+            self.start.model, calibration, self.config, self.target, self.stages, self.progress
         )
         control_accuracy(calibrated, self.config, self.stages, self.progress)
         speed = control_speed(calibrated, self.config, self.target, self.stages, timings)
@@ -131,7 +139,7 @@ class _Job:
         with self.stages.stage("prepare"):
             specs = input_specs(open_session(self.original))
             feeds = Peeked(open_calibration(calibration, self.config, specs) if given else ())
-            prepared = made_ready(self.original, specs, self.target, self.config, feeds.first)
+            prepared = made_ready(self.start.model, specs, self.target, self.config, feeds.first)
         division = Division((), hold_out=False)
         division.probes = [own_copy(feed) for feed in islice(feeds, _JUDGING)]
         with self.stages.stage("quantize"):
@@ -155,7 +163,14 @@ class _Job:
             self.progress,
         )
 
-    def result(self, made: _Made, proof: Proof) -> QuantizeResult:
+    def look_into(self, made: _Made) -> LayerDetails | None:
+        """Measure single layers of the result."""
+        with self.stages.stage("look into layers"):
+            return look_into(made.quantization, made.model, made.division.probes)
+
+    def result(
+        self, made: _Made, proof: Proof, details: LayerDetails | None = None
+    ) -> QuantizeResult:
         """Everything as one value."""
         proto = made.model.to_proto()
         cost = count_macs(proto)
@@ -183,8 +198,14 @@ class _Job:
             ),
             macs=(cost.macs, cost.integer_share),
             verdict=judge(self.config.budget, proof.accuracy, proof.fidelity, speedup),
-            warnings=(*self._warnings(quantization), *made.warnings, *_objection(proof)),
+            warnings=(
+                *self.start.warnings,
+                *self._warnings(quantization),
+                *made.warnings,
+                *_objection(proof),
+            ),
             seconds=self.stages.seconds,
+            details=details,
         )
 
     def _warnings(self, quantization: Quantization) -> Iterator[str]:

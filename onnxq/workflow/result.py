@@ -13,6 +13,7 @@ from onnxq.graph import Model
 from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger
 from onnxq.passes import PassReport
 from onnxq.plan import Float, Plan
+from onnxq.workflow.layer_details import LayerDetails
 from onnxq.workflow.recipe import Recipe
 from onnxq.workflow.timings import Timings
 from onnxq.workflow.trials import Trial
@@ -55,6 +56,7 @@ class QuantizeResult:
         verdict: Whether the budget holds.
         warnings: What the user should know.
         seconds: Time by stage.
+        details: Errors and distributions of layers; None unless asked for.
     """
 
     model: Model = field(repr=False)
@@ -76,6 +78,7 @@ class QuantizeResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
+    details: LayerDetails | None = field(default=None, repr=False)
 
     @property
     def success(self) -> bool:
