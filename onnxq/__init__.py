@@ -23,22 +23,34 @@ if TYPE_CHECKING:
     from onnxq.passes import run as run
     from onnxq.plan import Plan as Plan
     from onnxq.rules import Rule as Rule
+    from onnxq.workflow import CompressResult as CompressResult
+    from onnxq.workflow import FinetuneResult as FinetuneResult
+    from onnxq.workflow import PruneResult as PruneResult
     from onnxq.workflow import QuantizeResult as QuantizeResult
     from onnxq.workflow import Sensitivity as Sensitivity
     from onnxq.workflow import SimplifyResult as SimplifyResult
+    from onnxq.workflow import SparsifyResult as SparsifyResult
+    from onnxq.workflow import check_sparsity as check_sparsity
+    from onnxq.workflow import compress as compress
+    from onnxq.workflow import finetune as finetune
+    from onnxq.workflow import prune as prune
     from onnxq.workflow import quantize as quantize
     from onnxq.workflow import sensitivity as sensitivity
     from onnxq.workflow import simplify as simplify
+    from onnxq.workflow import sparsify as sparsify
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Applied": "onnxq.passes",
+    "CompressResult": "onnxq.workflow",
     "Config": "onnxq.config",
+    "FinetuneResult": "onnxq.workflow",
     "Model": "onnxq.graph",
     "OnnxqError": "onnxq.errors",
     "Pass": "onnxq.passes",
     "Plan": "onnxq.plan",
+    "PruneResult": "onnxq.workflow",
     "QuantizeResult": "onnxq.workflow",
     "Ranges": "onnxq.calibration",
     "Refused": "onnxq.passes",
@@ -46,13 +58,19 @@ _HOME = {
     "RunResult": "onnxq.passes",
     "Sensitivity": "onnxq.workflow",
     "SimplifyResult": "onnxq.workflow",
+    "SparsifyResult": "onnxq.workflow",
+    "check_sparsity": "onnxq.workflow",
+    "compress": "onnxq.workflow",
+    "finetune": "onnxq.workflow",
     "load": "onnxq.graph",
     "load_config": "onnxq.config",
+    "prune": "onnxq.workflow",
     "quantize": "onnxq.workflow",
     "run": "onnxq.passes",
     "save": "onnxq.graph",
     "sensitivity": "onnxq.workflow",
     "simplify": "onnxq.workflow",
+    "sparsify": "onnxq.workflow",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -150,6 +150,7 @@ def test_finetuned_and_compressed(model, config):
         plan=tuned.plan,
         training=Training(("distill",), (8, 2), 4, 2, history, "", 1.0),
         difference=1e-7,
+        fused_difference=2e-3,
         untrained=Untrained(tuned.fidelity, None),
         fidelity=tuned.fidelity,
         judged_on="two samples",
