@@ -22,7 +22,7 @@ _RUNS = 3
 
 def peak_bytes(model: str, inputs: str, threads: str, *names: str) -> int:
     """Bytes that loading the model and running it adds to this process at its peak."""
-    with np.load(inputs) as archive:
+    with np.load(inputs, allow_pickle=False) as archive:
         values = [archive[f"input{index}"] for index in range(len(names))]
     feed = {bytes.fromhex(name).decode(): v for name, v in zip(names, values, strict=True)}
     before = _kilobytes("VmRSS")
