@@ -16,7 +16,8 @@ Interval = tuple[float, float]
 def activation_parameters(plan: Plan, ranges: Mapping[str, Interval]) -> dict[str, QParams]:
     """Scale and zero point of every quantized activation.
 
-    A range is first cut to the tensor's own bounds (Relu, Clip); tensors of one tie then get
+    A range is first replaced by what the user named, if anything, and cut to the tensor's own
+    bounds (Relu, Clip); tensors of one tie then get
     the union of their ranges, and the same parameters.
 
     Args:
@@ -33,7 +34,9 @@ def activation_parameters(plan: Plan, ranges: Mapping[str, Interval]) -> dict[st
 
 
 def _cut(interval: Interval, activation: Activation) -> Interval:
-    low, high = min(interval[0], 0.0), max(interval[1], 0.0)
+    given = activation.given or (None, None)
+    low, high = (seen if end is None else end for seen, end in zip(interval, given, strict=True))
+    low, high = min(low, 0.0), max(high, 0.0)
     if activation.low is not None:
         low = max(low, activation.low)
     if activation.high is not None:

@@ -63,9 +63,23 @@ class ActivationFormat(Block):
     """Leave the lowest code unused."""
     power_of_two: bool | None = None
     """Round scales up to a power of two."""
+    range: tuple[float | None, float | None] | None = Field(default=None, examples=[[0.0, 6.0]])
+    """Lowest and highest value, instead of what calibration finds; null leaves an end to it.
+    Training begins with them."""
     dynamic: bool | None = None
     """Matrix products find the range of what they read anew in every run, and calibration is not
     needed for them; not where weights are in blocks, beside which activations stay float."""
+
+    @field_validator("range")
+    @classmethod
+    def _around_zero(
+        cls, value: tuple[float | None, float | None] | None
+    ) -> tuple[float | None, float | None] | None:
+        """Zero must have a code, and a range must have a length."""
+        low, high = value or (None, None)
+        if (low is not None and low > 0) or (high is not None and high < 0) or low == high == 0:
+            raise ValueError(f"[{low}, {high}] is not a range around zero")
+        return value
 
 
 class LayerRule(Block):

@@ -46,6 +46,8 @@ class Context:
     """Tensors that must stay float (no data seen, no usable range), with the reason."""
     returned: Mapping[str, str] = field(default_factory=dict)
     """Nodes that must stay float, with the reason."""
+    inputs: Mapping[str, Format] = field(default_factory=dict)
+    """How inputs of the model are stored that the configuration names."""
 
 
 def examine(node: Node, context: Context) -> Candidate | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from onnxq.errors import DataError, UsageError
 from onnxq.quant import Scheme
@@ -70,6 +70,7 @@ class Activation:
         scheme: Its number format.
         low: Lower end beyond which the range must not reach (Relu, Clip), if any.
         high: Upper end likewise.
+        given: Ends that the user named, in place of those that calibration finds.
         tie: Tensors with the same tie share one range and scale.
         gain: The DQ's scale is this many times the Q's: it takes the place of a Mul by the
             constant, of which this tensor is the result.
@@ -83,6 +84,7 @@ class Activation:
     tie: str | None = None
     everyone: bool = True
     gain: float = 1.0
+    given: tuple[float | None, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -240,11 +242,17 @@ def _plan_from(data: Mapping[str, object]) -> Plan:
         opset=int(str(data["opset"])),
         nodes={n: _node_from(dict(d)) for n, d in nodes.items()},
         activations={
-            n: Activation(**{**a, "scheme": Scheme.from_dict(a["scheme"])})
+            n: Activation(**{**a, "scheme": Scheme.from_dict(a["scheme"]), "given": _given(a)})
             for n, a in activations.items()
         },
         operands=dict(_operand_from(dict(o)) for o in operands),
     )
+
+
+def _given(data: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
+    """The ends that the user named; JSON has no tuples, and older plans have no such ends."""
+    found = data.get("given")
+    return None if found is None else (found[0], found[1])
 
 
 def _node_from(data: dict[str, object]) -> NodeDecision:

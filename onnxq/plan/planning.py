@@ -30,7 +30,13 @@ from onnxq.plan.neighbours import (
 from onnxq.plan.operands import operands_of
 from onnxq.plan.opset import needed_opset
 from onnxq.plan.saturating import EVERYTHING, Interval, saturation
-from onnxq.plan.settings import activation_format, base_settings, resolve_settings
+from onnxq.plan.settings import (
+    NodeSettings,
+    activation_format,
+    base_settings,
+    input_formats,
+    resolve_settings,
+)
 from onnxq.plan.shields import shields
 from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
@@ -60,9 +66,17 @@ def make_plan(
     Raises:
         ConfigError: if a selector of the configuration matches nothing.
     """
-    settings = resolve_settings(model.nodes, _weighted(model, target), config, target)
+    settings = _settings(model, target, config)
     base = base_settings(config, target)
-    context = Context(target, infer_types(model), settings, base, unavailable or {}, returned or {})
+    context = Context(
+        target,
+        infer_types(model),
+        settings,
+        base,
+        unavailable or {},
+        returned or {},
+        inputs=input_formats(model.inputs, config, target),
+    )
     examined = {node.name: examine(node, context) for node in model.nodes}
     groups, reasons = _groups(model, examined, context)
     nodes = _node_decisions(model, examined, groups, reasons)
@@ -79,8 +93,14 @@ def kept_float(model: Model, target: Target, config: Config) -> set[str]:
     Raises:
         ConfigError: if a selector of the configuration matches nothing.
     """
-    settings = resolve_settings(model.nodes, _weighted(model, target), config, target)
+    settings = _settings(model, target, config)
     return {name for name, found in settings.items() if found.keep_float}
+
+
+def _settings(model: Model, target: Target, config: Config) -> Mapping[str, NodeSettings]:
+    return resolve_settings(
+        model.nodes, _weighted(model, target), config, target, inputs=model.inputs
+    )
 
 
 def _weighted(model: Model, target: Target) -> list[Node]:
@@ -205,10 +225,14 @@ def _activation(
     """
     # An input of the model has no writer: the layers that read it tell its format.
     nodes = group.nodes if group else tuple(tensor.inputs) or tuple(tensor.outputs)
+    wish = context.inputs.get(tensor.name)
+    if wish is None:
+        wish = activation_format(nodes, context.settings, context.base)
     low = max(-inf if group is None or group.low is None else group.low, told[0])
     high = min(inf if group is None or group.high is None else group.high, told[1])
     return Activation(
-        scheme=activation_format(nodes, context.settings, context.base).scheme(PerTensor()),
+        scheme=wish.scheme(PerTensor()),
+        given=wish.given,
         low=low if isfinite(low) else None,
         high=high if isfinite(high) else None,
         tie=ties.get(id(tensor)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from onnxq.config import Config, LayerRule, Selector
 from onnxq.errors import ConfigError
-from onnxq.graph import Node
+from onnxq.graph import Node, Variable
 from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Scheme
 from onnxq.targets import Storage, Target
 
@@ -38,6 +38,7 @@ class Format:
     narrow_range: bool
     power_of_two: bool
     grain: GrainWish
+    given: tuple[float | None, float | None] | None = None
 
     def scheme(self, granularity: Granularity) -> Scheme:
         """The scheme at a granularity."""
@@ -76,7 +77,11 @@ def base_settings(config: Config, target: Target) -> NodeSettings:
 
 
 def resolve_settings(
-    nodes: Sequence[Node], weighted: Sequence[Node], config: Config, target: Target
+    nodes: Sequence[Node],
+    weighted: Sequence[Node],
+    config: Config,
+    target: Target,
+    inputs: Sequence[Variable] = (),
 ) -> Mapping[str, NodeSettings]:
     """Settings of every node, by name.
 
@@ -88,6 +93,7 @@ def resolve_settings(
         weighted: Those with weights, of which the first and the last are the outer layers.
         config: The user's configuration.
         target: The engine.
+        inputs: The model's own inputs, which an override may be about instead.
 
     Raises:
         ConfigError: if a selector matches nothing.
@@ -100,13 +106,27 @@ def resolve_settings(
             settings[name] = _apply(settings[name], rule, where)
     for number, override in enumerate(config.overrides):
         where = f"overrides[{number}]"
-        for node in matching_nodes(override.match, nodes, f"{where}.match"):
+        for node in _matched(override.match, nodes, inputs, f"{where}.match"):
             settings[node.name] = _apply(settings[node.name], override, where)
     for number, selector in enumerate(config.skip):
         where = f"skip[{number}]"
         for node in matching_nodes(selector, nodes, where):
             settings[node.name] = replace(settings[node.name], keep_float=f"excluded by {where}")
     return settings
+
+
+def input_formats(
+    inputs: Sequence[Variable], config: Config, target: Target
+) -> Mapping[str, Format]:
+    """How the inputs of the model are stored that overrides name; the others their readers tell."""
+    found: dict[str, Format] = {}
+    base = base_settings(config, target).activations
+    for override in config.overrides:
+        for tensor in inputs:
+            if override.activations is not None and override.match.matches(tensor.name, ""):
+                before = found.get(tensor.name, base)
+                found[tensor.name] = _changed(before, override.activations)
+    return found
 
 
 def activation_format(
@@ -123,6 +143,18 @@ def _outer_rules(config: Config) -> Iterator[tuple[LayerRule, int, str]]:
         yield config.first_layer, 0, "first_layer"
     if config.last_layer is not None:
         yield config.last_layer, -1, "last_layer"
+
+
+def _matched(
+    selector: Selector, nodes: Sequence[Node], inputs: Sequence[Variable], where: str
+) -> list[Node]:
+    """As `matching_nodes`; none, if the selector names an input of the model alone."""
+    try:
+        return matching_nodes(selector, nodes, where)
+    except ConfigError:
+        if any(selector.matches(tensor.name, "") for tensor in inputs):
+            return []
+        raise
 
 
 def matching_nodes(selector: Selector, nodes: Sequence[Node], where: str) -> list[Node]:
@@ -189,6 +221,7 @@ def _changed(base: Format, wish: object) -> Format:
         bool(field("narrow_range", base.narrow_range and int(str(bits)) > _FEW_BITS)),
         bool(field("power_of_two", base.power_of_two)),
         _grain(getattr(wish, "granularity", None), base.grain),
+        getattr(wish, "range", None) or base.given,
     )
 
 

@@ -80,11 +80,13 @@ class _Search:
         self.place = np.zeros(self.best.scale.shape, np.int64)
         """Which factor each of the best parameters has."""
 
-    def try_all(self, places: Iterable[int], give_up: float = np.inf) -> None:
+    def try_all(self, places: Iterable[int], give_up: float | None = None) -> None:
         """One factor after another, the same for all, until all errors are hopeless."""
         for place in places:
             error = self.attempt(np.full(self.place.shape, place))
-            if error is not None and bool(np.all(error > give_up * self._smallest)):
+            if error is None or give_up is None:
+                continue
+            if bool(np.all(error > give_up * self._smallest)):
                 return
 
     def attempt(self, places: NDArray[np.int64]) -> Float64 | None:

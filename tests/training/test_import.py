@@ -178,6 +178,8 @@ def test_compiled(module: TorchModel) -> None:
 
 
 @pytest.mark.slow
+# torch's own compiler uses what torch deprecates.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def test_compiled_to_machine_code(module: TorchModel) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(module)
