@@ -145,15 +145,17 @@ def ours(path: Path) -> tuple[PruneResult | None, str, float]:
 def compare(python: Path, name: str, folder: Path) -> Row:
     """Prune one network with both."""
     source = folder / f"{name}.script.onnx"
+    model = onnxq.load(str(source))
+    grouping = channel_groups(model)
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "theirs.onnx"
-        arguments = ("network", name, "--ratio", str(RATIO), "--out", str(out))
+        ignored = [part for layer in output_layers(grouping) for part in ("--ignore", layer)]
+        arguments = ("network", name, "--ratio", str(RATIO), *ignored, "--out", str(out))
         found, failure, seconds = theirs(python, arguments)
         left = macs_of(out) if found is not None else None
     result, problem, own_seconds = ours(source)
     total = macs_of(source)
-    model = onnxq.load(str(source))
-    groups = our_groups(model, channel_groups(model)) if result else set()
+    groups = our_groups(model, grouping) if result else set()
     their_groups = _sets(found)
     failures = {"Torch-Pruning": failure, "onnxq": problem}
     return Row(
@@ -167,6 +169,12 @@ def compare(python: Path, name: str, folder: Path) -> Row:
         our_seconds=own_seconds,
         remark="; ".join(f"{tool}: {why}" for tool, why in failures.items() if why),
     )
+
+
+def output_layers(grouping: Grouping) -> list[str]:
+    """The torch modules that compute outputs, which Torch-Pruning must be told."""
+    nodes = (n for f in grouping.frozen if "output of the model" in f.reason for n in f.nodes)
+    return list(dict.fromkeys(filter(None, map(module_of, nodes))))
 
 
 def _sets(found: dict[str, object] | None) -> set[frozenset[str]]:
@@ -232,7 +240,8 @@ def page(rows: Sequence[Row], scores: Sequence[Score]) -> str:
         f"## Groups, and what is left when every group loses {RATIO:.0%} of its channels",
         "",
         "Groups count as equal if the same layers compute their channels. Weights are random.",
-        "Torch-Pruning also removes channels that a LayerNorm or GroupNorm normalises over; the",
+        "Torch-Pruning is told which layers compute outputs, and nothing else of the networks.",
+        "It also removes channels that a LayerNorm or GroupNorm normalises over; the",
         "result then differs from the masked network, so onnxq leaves them.",
         "",
         "| network | groups: theirs | onnxq's | equal | MACs: theirs | onnxq's | remark |",

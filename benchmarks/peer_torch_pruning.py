@@ -12,7 +12,7 @@ import argparse
 import copy
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,11 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 STEPS = 12
 
 
-def groups(model: nn.Module, feed: Any) -> Iterator[list[str]]:
+def groups(model: nn.Module, feed: Any, ignored: list[nn.Module]) -> Iterator[list[str]]:
     """The layers that must lose channels together, group by group."""
     graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=feed)
     names = {module: name for name, module in model.named_modules()}
-    last = outputs(model)
-    for group in graph.get_all_groups(ignored_layers=last, root_module_types=list(LAYERS)):
+    for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=list(LAYERS)):
         found = {
             names.get(dep.target.module, "")
             for dep, _ in group
@@ -44,13 +43,21 @@ def groups(model: nn.Module, feed: Any) -> Iterator[list[str]]:
         yield sorted(found)
 
 
-def outputs(model: nn.Module) -> list[nn.Module]:
-    """The last layer with weights: its channels are the network's outputs."""
-    return [module for module in model.modules() if isinstance(module, LAYERS)][-1:]
+def outputs(model: nn.Module, names: Sequence[str] = ()) -> list[nn.Module]:
+    """The layers whose channels are the network's outputs: those named, and the last."""
+    modules = dict(model.named_modules())
+    named = [modules[name] for name in names if name in modules]
+    return [*named, *[m for m in modules.values() if isinstance(m, LAYERS)][-1:]]
 
 
 def pruned(
-    model: nn.Module, feed: Any, ratio: float, *, everywhere: bool = False, round_to: int = 1
+    model: nn.Module,
+    feed: Any,
+    ratio: float,
+    *,
+    ignored: Sequence[str] = (),
+    everywhere: bool = False,
+    round_to: int = 1,
 ) -> nn.Module:
     """A copy without a share of its channels, by the L2 norm of groups.
 
@@ -58,6 +65,7 @@ def pruned(
         model: The network.
         feed: What it is traced with.
         ratio: The share.
+        ignored: Names of layers that compute outputs.
         everywhere: Rank channels of all groups together, not within each.
         round_to: Multiple of the channels that stay.
     """
@@ -68,7 +76,7 @@ def pruned(
         importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=ratio,
         global_pruning=everywhere,
-        ignored_layers=outputs(twin),
+        ignored_layers=outputs(twin, ignored),
         round_to=round_to,
     )
     pruner.step()
@@ -96,7 +104,7 @@ def macs(model: nn.Module, feed: Tensor) -> float:
     return total
 
 
-def network(name: str, ratio: float, out: Path) -> dict[str, Any]:
+def network(name: str, ratio: float, ignored: Sequence[str], out: Path) -> dict[str, Any]:
     """Prune one of the networks of `torch_networks` evenly."""
     description = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
@@ -106,8 +114,8 @@ def network(name: str, ratio: float, out: Path) -> dict[str, Any]:
     feed: Mapping[str, Tensor] = {key: value[:2] for key, value in samples.items()}
     values = tuple(feed.values())
     example: Any = values[0] if len(values) == 1 else values
-    found = list(groups(model, example))
-    smaller = pruned(model, example, ratio)
+    found = list(groups(model, example, outputs(model, ignored)))
+    smaller = pruned(model, example, ratio, ignored=ignored)
     with torch.no_grad():
         smaller(*values)
     by_script(smaller.eval(), description, feed, out)
@@ -153,12 +161,13 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=NETWORKS)
     parser.add_argument("--ratio", type=float, default=0.3)
     parser.add_argument("--macs", type=float, default=0.8)
+    parser.add_argument("--ignore", action="append", default=[])
     parser.add_argument("--package", type=Path, action="append", default=[])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.what == "network":
-        found = network(arguments.name, arguments.ratio, arguments.out)
+        found = network(arguments.name, arguments.ratio, arguments.ignore, arguments.out)
     else:
         found = efficientnet(arguments.package, arguments.macs, arguments.out)
     print(json.dumps(found))
