@@ -34,6 +34,9 @@ def _changed(change: str) -> bytes:
         proto.graph.output[0].name = "z"
     elif change == "type":
         proto.graph.initializer[0].data_type = 99
+    elif change == "text":
+        proto.graph.doc_string = "a_text_of_it"
+        return proto.SerializeToString().replace(b"a_text_of_it", b"a_text\xf2of_it")
     return proto.SerializeToString()
 
 
@@ -52,6 +55,7 @@ def _changed(change: str) -> bytes:
         (_changed("twice"), "the graph is invalid: 'y' is written twice"),
         (_changed("unwritten"), "the graph is invalid: graph output 'z' is not produced"),
         (_changed("type"), "unknown ONNX element type 99"),
+        (_changed("text"), "is damaged; one of its texts is not UTF-8"),
     ],
 )
 @pytest.mark.parametrize("large", [True, False])
