@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from math import prod
 from typing import Any, TypeAlias
 
-import numpy as np
 from onnx import NodeProto
 
 from onnxq.measure.propagation import Shape
@@ -105,11 +105,13 @@ def _matrix_product(left: Shape, right: Shape) -> int:
     """MACs of numpy's matmul of these shapes."""
     rows = left[-2] if len(left) > 1 else 1
     columns = right[-1] if len(right) > 1 else 1
-    try:
-        batch = np.broadcast_shapes(left[:-2], right[:-2])
-    except ValueError as error:
-        raise UncountableError(f"batch dimensions of {left} and {right} differ") from error
-    return prod(batch) * rows * left[-1] * columns
+    batch = 1
+    # Not numpy's broadcasting, which ends at 32 dimensions.
+    for one, other in zip_longest(reversed(left[:-2]), reversed(right[:-2]), fillvalue=1):
+        if one != other and 1 not in (one, other):
+            raise UncountableError(f"batch dimensions of {left} and {right} differ")
+        batch *= one if other == 1 else other
+    return batch * rows * left[-1] * columns
 
 
 def _fused_product(view: Shaped) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxq.measure import count_macs
+from onnxq.measure.mac_rules import UncountableError, _matrix_product
 
 
 def parse(inputs: str, outputs: str, body: str, **weights: Any) -> onnx.ModelProto:
@@ -194,3 +196,15 @@ def test_published_networks(network: str, published: float) -> None:
     cost = count_macs(path)
     assert cost.macs == pytest.approx(published, rel=2e-3)
     assert cost.uncounted == ()
+
+
+@pytest.mark.parametrize("dimensions", [0, 1, 40])
+def test_products_of_many_dimensions(dimensions: int) -> None:
+    batch = (1, 5) * (dimensions // 2) + (7,) * (dimensions % 2)
+    assert _matrix_product((*batch, 2, 3), (3, 4)) == prod(batch) * 2 * 3 * 4
+    assert _matrix_product((2, 3), (*batch, 3, 4)) == prod(batch) * 2 * 3 * 4
+
+
+def test_batches_that_differ_are_not_counted() -> None:
+    with pytest.raises(UncountableError, match="batch dimensions"):
+        _matrix_product((2, 2, 3), (5, 3, 4))
