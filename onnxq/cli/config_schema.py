@@ -18,10 +18,10 @@ from onnxq.cli.screen import Screen
 @click.option(
     "--of",
     "document",
-    type=click.Choice(["quantize", "check"]),
+    type=click.Choice(["quantize", "check", "search"]),
     default="quantize",
     show_default=True,
-    help="The configuration itself, or the gates of `onnxq check`.",
+    help="The configuration itself, the gates of `onnxq check`, or the space of `onnxq search`.",
 )
 @click.pass_obj
 def command(screen: Screen, document: str) -> None:
@@ -29,6 +29,7 @@ def command(screen: Screen, document: str) -> None:
 
     An editor that knows it completes keys and marks mistakes.
     """
-    from onnxq.config import gates_schema, json_schema
+    from onnxq.config import gates_schema, json_schema, search_schema
 
-    screen.data({"quantize": json_schema, "check": gates_schema}[document]())
+    schemas = {"quantize": json_schema, "check": gates_schema, "search": search_schema}
+    screen.data(schemas[document]())

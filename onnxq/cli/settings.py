@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path)
 def config_option(command: Command) -> Command:
     """Add --config."""
     return click.option(
-        "-c", "--config", type=FILE, metavar="FILE", help="Configuration (.yaml, .toml or .json)."
+        "-c", "--config", type=FILE, metavar="FILE", help="Configuration: .yaml, .toml, .json, or that of another tool."
     )(command)
 
 
@@ -82,14 +82,25 @@ def read_settings(
         values: By dotted key; None where the command line says nothing.
         random: Made-up samples, in place of any that the file names.
     """
-    from onnxq.config import read_config
+    from onnxq.config import read_config, with_command_line
 
-    loaded = read_config(path, values)
+    loaded = with_command_line(read_config(None) if path is None else _read(path), values)
     if not random:
         return loaded
     made_up = loaded.config.calibration.model_copy(update={"random": True, "data": None})
     config = loaded.config.model_copy(update={"calibration": made_up})
     return type(loaded)(config, {**loaded.origins, "calibration.random": "command line"})
+
+
+def _read(path: Path) -> LoadedConfig:
+    """A configuration of any tool; names of layers are looked up in the model of the command."""
+    from onnxq.compat import read_any
+
+    context = click.get_current_context()
+    found = read_any(path, context.params.get("model"))
+    for warning in found.warnings:
+        context.obj.note(warning)
+    return found.loaded
 
 
 def complete_target(

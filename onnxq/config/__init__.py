@@ -26,13 +26,14 @@ from onnxq.config.gates import (
     WorkGate,
 )
 from onnxq.config.inputs import Calibration, Evaluate, Preprocessing
-from onnxq.config.json_schema import gates_schema, json_schema
+from onnxq.config.json_schema import gates_schema, json_schema, search_schema
 from onnxq.config.loading import (
     LoadedConfig,
     load_config,
     parse_config,
     read_config,
     read_gates,
+    read_search,
     with_command_line,
 )
 from onnxq.config.methods import (
@@ -48,6 +49,15 @@ from onnxq.config.methods import (
 )
 from onnxq.config.pruning import Importance, Prune, PruneRule
 from onnxq.config.schema import Budget, Config, Corrections, Effort
+from onnxq.config.search import (
+    Interval,
+    LayerSpace,
+    Limits,
+    ObjectiveName,
+    SearchConfig,
+    Space,
+    TrainingSpace,
+)
 from onnxq.config.selectors import Glob, Name, OpType, Regex, Selector
 from onnxq.config.sparsity import Sparsify
 from onnxq.config.template import template
@@ -71,6 +81,7 @@ from onnxq.config.training import (
     WeightLearning,
 )
 from onnxq.config.writing import config_text
+from onnxq.config.yaml_reading import read_yaml
 
 __all__ = [
     "AccuracyGate",
@@ -98,8 +109,11 @@ __all__ = [
     "Ifmr",
     "Importance",
     "IntegersGate",
+    "Interval",
     "LatencyGate",
     "LayerRule",
+    "LayerSpace",
+    "Limits",
     "LintGate",
     "LoadedConfig",
     "LossSettings",
@@ -113,6 +127,7 @@ __all__ = [
     "Mse",
     "Name",
     "NumericsGate",
+    "ObjectiveName",
     "OpType",
     "Override",
     "OwnLoss",
@@ -124,14 +139,17 @@ __all__ = [
     "PruneRule",
     "RangeMethod",
     "Regex",
+    "SearchConfig",
     "Selector",
     "Setting",
     "Severity",
     "SizeGate",
+    "Space",
     "Sparsify",
     "SquaredError",
     "Steps",
     "StructureGate",
+    "TrainingSpace",
     "ValidityGate",
     "WeightFormat",
     "WeightLearning",
@@ -145,6 +163,9 @@ __all__ = [
     "parse_config",
     "read_config",
     "read_gates",
+    "read_search",
+    "read_yaml",
+    "search_schema",
     "template",
     "with_command_line",
 ]

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from onnxq.config.base import Block
 from onnxq.config.gates import Gates
 from onnxq.config.schema import Config
+from onnxq.config.search import SearchConfig
 
 
 def json_schema() -> dict[str, Any]:
@@ -22,6 +23,11 @@ def json_schema() -> dict[str, Any]:
 def gates_schema() -> dict[str, Any]:
     """The JSON Schema of the file with the gates of a check; the same holds for it."""
     return _titled(Gates, "gates of onnxq check")
+
+
+def search_schema() -> dict[str, Any]:
+    """The JSON Schema of the file with what a search may choose; the same holds for it."""
+    return _titled(SearchConfig, "configuration of onnxq search")
 
 
 def _titled(document: type[Block], title: str) -> dict[str, Any]:

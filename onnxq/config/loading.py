@@ -18,6 +18,7 @@ from onnxq.config.gates import Gates
 from onnxq.config.keys import flatten, is_within
 from onnxq.config.problems import Origins, config_error
 from onnxq.config.schema import Config
+from onnxq.config.search import SearchConfig
 from onnxq.config.yaml_reading import marked_reason, read_yaml
 from onnxq.errors import ConfigError
 
@@ -26,7 +27,7 @@ COMMAND_LINE = "command line"
 _LARGEST = 2_000_000
 """Bytes of a file."""
 
-Document = TypeVar("Document", Config, Gates, default=Config)
+Document = TypeVar("Document", Config, Gates, SearchConfig, default=Config)
 """What a whole file may be checked against."""
 
 
@@ -78,6 +79,17 @@ def read_gates(
         ConfigError: with the origin, the key, and what is wrong.
     """
     return _read_document(Gates, path, command_line or {})
+
+
+def read_search(
+    path: str | Path | None, command_line: Mapping[str, object] | None = None
+) -> LoadedConfig[SearchConfig]:
+    """Read what a search may choose; all else is as for `read_config`.
+
+    Raises:
+        ConfigError: with the origin, the key, and what is wrong.
+    """
+    return _read_document(SearchConfig, path, command_line or {})
 
 
 def with_command_line(

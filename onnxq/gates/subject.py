@@ -20,7 +20,6 @@ from onnxq.engine import (
     runner,
 )
 from onnxq.errors import ModelError
-from onnxq.gates.bits import count_bit_operations
 from onnxq.graph import Model, load
 from onnxq.measure import (
     Cost,

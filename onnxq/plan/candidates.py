@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxq.graph import Constant, Node, Tensor, TensorType, bound_constant, read
 from onnxq.plan.dynamic import dynamic_fault, no_dynamic_form
-from onnxq.plan.settings import Blocks, NodeSettings
+from onnxq.plan.settings import Blocks, Format, NodeSettings
 from onnxq.targets import Arithmetic, Compute, Rule, SameScale, Table, Target
 
 _LARGEST_ORDINARY = 2.0**100

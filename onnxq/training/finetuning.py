@@ -109,6 +109,17 @@ class Learned:
         """What the trained network returns."""
         return run_arrays(self.network, feed)
 
+    def inner(self, given: Feed, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Tensors inside the trained network, before they are rounded.
+
+        Args:
+            given: The inputs, and the tensors inside that are known already.
+            names: What is wanted.
+        """
+        found = run_arrays(self.network, given, names)
+        self.network.forget_programs()
+        return found
+
 
 def fine_tune(job: Assignment, report: Report = unheard) -> Learned:
     """Train a model.

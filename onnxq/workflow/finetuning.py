@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from onnxq.calibration import open_feeds
 from onnxq.config import Config, Finetune
 from onnxq.engine import Feed, InputSpec, Optimization, input_specs, open_session, runner
-from onnxq.errors import InvariantError
 from onnxq.graph import Model, Source, load
 from onnxq.measure import (
     Accuracy,
@@ -29,6 +28,7 @@ from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrated import calibrate
 from onnxq.workflow.calibrating import open_calibration
 from onnxq.workflow.deciding import Decided
+from onnxq.workflow.engine_agreement import Agreement, compare_to_training
 from onnxq.workflow.finetune_result import FinetuneResult, LookBack, Training, Untrained
 from onnxq.workflow.preparing import make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
@@ -48,12 +48,6 @@ from onnxq.workflow.workbench import Quantization
 
 if TYPE_CHECKING:
     from onnxq.training.finetuning import Learned
-
-_LARGEST_DIFFERENCE = 1e-2
-"""Relative difference between engine and training that rounding explains: a value that lies on
-the border of two codes may fall to either side."""
-
-_COMPARED = 8
 
 
 def finetune(
@@ -108,7 +102,7 @@ class _Job:
         self.settings: Finetune = self.config.finetune or Finetune()
         self.specs: Sequence[InputSpec] = input_specs(open_session(self.original))
         self.seen, self.shown = float("nan"), "train"
-        self.fused = 0.0
+        self.fused = Agreement(0.0)
 
     def run(self, data: object, labels: NDArray[Any] | None, *, verify: bool) -> FinetuneResult:
         """Everything in order."""
@@ -118,9 +112,9 @@ class _Job:
         learned = self._learn(quantization, feeds, labels)
         with self.stages.stage("write back"):
             model, plan = self._written(quantization, learned)
-            difference = _difference(model, learned, Optimization.NONE)
-            self.fused = _difference(model, learned, Optimization.ALL)
-            _require_equal(difference)
+            written = compare_to_training(model, plan, learned, Optimization.NONE)
+            written.require()
+            self.fused = compare_to_training(model, plan, learned, Optimization.ALL)
         samples = self._judging(learned)
         untrained = quantization.build() if quantization else self.original
         proof = self._prove(model, plan, samples) if verify else Proof({}, "not measured")
@@ -130,8 +124,8 @@ class _Job:
             model=model,
             plan=plan,
             training=_training(learned),
-            difference=difference,
-            fused_difference=self.fused,
+            difference=written.difference,
+            fused_difference=self.fused.difference,
             untrained=before,
             fidelity=proof.fidelity,
             judged_on=proof.judged_on,
@@ -285,46 +279,11 @@ class _Job:
             yield warning
         if learned.result.best_step == 0 and len(learned.result.history) > 1:
             yield "training made nothing better on the held-out inputs: the start was kept"
-        if self.fused > _LARGEST_DIFFERENCE:
-            yield (
-                f"fusing operators, the engine differs by {self.fused:.1%} from the training: "
-                "few bits amplify where it rounds; the result is judged as the engine runs it"
-            )
+        fused = self.fused.warning()
+        if fused is not None:
+            yield fused
         if learned.result.stopped:
             yield f"training ended early: {learned.result.stopped}"
-
-
-def _require_equal(difference: float) -> None:
-    """Refuse a result that is not what was trained.
-
-    Raises:
-        InvariantError: The difference is more than rounding explains.
-    """
-    if difference > _LARGEST_DIFFERENCE:
-        raise InvariantError(
-            f"ONNX Runtime's outputs differ by {difference:.1%} from those in training",
-            why="what was trained is not what was written",
-            remedy="please report this with the model",
-        )
-
-
-def _difference(model: Model, learned: Learned, optimization: Optimization) -> float:
-    """Largest relative difference over some held-out samples and all float outputs.
-
-    As the file has it, the engine computes what was trained; where it fuses operators it rounds
-    in other places, which few bits can amplify.
-    """
-    run = runner(open_session(model, optimization=optimization))
-    noise: dict[str, float] = {}
-    signal: dict[str, float] = {}
-    for feed in learned.held_out[:_COMPARED]:
-        expected, found = learned.run(feed), run(feed)
-        for name, value in found.items():
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                right = expected[name].astype(np.float64)
-                noise[name] = noise.get(name, 0.0) + float(np.square(value - right).sum())
-                signal[name] = signal.get(name, 0.0) + float(np.square(right).sum())
-    return max(((noise[n] / max(signal[n], 1e-30)) ** 0.5 for n in noise), default=0.0)
 
 
 def _training(learned: Learned) -> Training:

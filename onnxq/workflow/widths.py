@@ -32,7 +32,7 @@ def with_wide_ends(config: Config, model: Model, target: Target, bits: int) -> C
     wide = LayerRule(weights=WeightFormat(bits=bits))
     written = [
         Override(match=Name(name=name), activations=ActivationFormat(bits=bits))
-        for name in _writers(model, plan, (layers[0], layers[-1]))
+        for name in _named(model, plan, (layers[0], layers[-1]))
     ]
     return config.model_copy(
         update={
@@ -49,10 +49,11 @@ def _is_narrow(plan: Plan, bits: int) -> bool:
     return any(scheme.qtype.bits < bits for scheme in schemes)
 
 
-def _writers(model: Model, plan: Plan, layers: tuple[str, ...]) -> list[str]:
-    """Whose rules say how the data of some layers are stored.
+def _named(model: Model, plan: Plan, layers: tuple[str, ...]) -> list[str]:
+    """What an override must name to say how the data of some layers are stored.
 
-    The writers, or for an input of the model its readers.
+    The tensors, whose names outlast a rewriting of what writes them; for an input of the model
+    its readers.
     """
     nodes = {node.name: node for node in model.nodes}
     found: list[str] = []
@@ -63,5 +64,5 @@ def _writers(model: Model, plan: Plan, layers: tuple[str, ...]) -> list[str]:
                 continue
             # Codes that are only moved have the format of the first tensor of their tie.
             source = model.variables[activation.tie or tensor.name]
-            found += [node.name for node in source.inputs] or [name]
+            found.append(source.name if source.inputs else name)
     return list(dict.fromkeys(found))

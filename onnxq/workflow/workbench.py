@@ -111,6 +111,12 @@ class Workbench:
         self._decided: dict[tuple[object, ...], tuple[Decided, Mapping[str, str]]] = {}
         self._ranges: dict[tuple[object, ...], Ranges] = {}
 
+    def for_config(self, config: Config) -> Workbench:
+        """The same for other wishes of the user; what calibration saw is shared."""
+        other = replace(self, config=config)
+        other._bases, other._rewritten = self._bases, self._rewritten
+        return other
+
     def rewritten(self, rewritings: frozenset[Rewriting]) -> Rewritten:
         """The float model after some rewritings."""
         if rewritings not in self._rewritten:

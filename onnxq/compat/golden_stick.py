@@ -5,13 +5,15 @@ Most come in pairs, first for activations, then for weights. A single value stan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any, TypeVar
 
-from onnxq.helpers.refusing import WrongTypeError, WrongValueError, wrong_type
+from onnxq.compat.refusing import WrongValueError, wrong_type
+from onnxq.compat.translation import Translation
+from onnxq.config import Config
 
 _NEVER = 10_000_000
 _PAIR = 2
@@ -153,15 +155,86 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {
 }
 assert tuple(_READERS) == tuple(field.name for field in fields(SimQatOptions))
 
-__all__ = [
-    "Pair",
-    "QuantDtype",
-    "SimQatOptions",
-    "WrongTypeError",
-    "WrongValueError",
-    "boolean",
-    "int8",
-    "per_tensor",
-    "read_options",
-    "steps",
-]
+
+def format_config(options: SimQatOptions, target: str = "ort-cpu") -> Config:
+    """Our own configuration of the same formats and the same training.
+
+    Activations keep the target's sign: the grid is the same, its codes begin at 0 or at -128.
+    """
+    symmetric, narrow = options.symmetric, options.narrow_range
+    return Config.model_validate(
+        {
+            "target": target,
+            "effort": "none",
+            "activations": {"bits": 8, "symmetric": symmetric[0], "narrow_range": narrow[0]},
+            "weights": {
+                "bits": 8,
+                "signed": True,
+                "symmetric": symmetric[1],
+                "narrow_range": narrow[1],
+                "granularity": "channel" if options.per_channel[1] else "tensor",
+                "search": "min-max",
+                "rounding": "nearest",
+            },
+            "finetune": {
+                "quantization": {"weights": "arq", "activations": "ste", "observe": 1.0},
+            },
+        }
+    )
+
+
+def translate(document: Mapping[str, Any], target: str = "ort-cpu") -> Translation:
+    """A dictionary of these options, such as a file holds, as our own configuration.
+
+    Types of integers may be written by name, as `INT8`.
+
+    Raises:
+        TypeError: as `read_options`.
+        ValueError: as `read_options`.
+    """
+    options = read_options({**document, **_named_types(document)})
+    return Translation(
+        config=format_config(options, target),
+        form="options of MindSpore Golden Stick's SimulatedQuantizationAwareTraining",
+        origins={
+            f"{block}.{key}": f"{name}[{place}]"
+            for name, key in _ORIGINS.items()
+            if name in document
+            for place, block in enumerate(("activations", "weights"))
+            if (block, key) != ("activations", "granularity")
+        },
+        warnings=tuple(_unsaid(options)),
+    )
+
+
+_ORIGINS = {
+    "quant_dtype": "bits",
+    "per_channel": "granularity",
+    "symmetric": "symmetric",
+    "narrow_range": "narrow_range",
+}
+
+
+def _named_types(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The types that are written by name."""
+    if "quant_dtype" not in document:
+        return {}
+    value = document["quant_dtype"]
+    known = {kind.name: kind for kind in QuantDtype}
+    if isinstance(value, list | tuple):
+        return {"quant_dtype": [known.get(str(one), one) for one in value]}
+    return {"quant_dtype": known.get(str(value), value)}
+
+
+def _unsaid(options: SimQatOptions) -> Iterator[str]:
+    """What a configuration cannot say, for it depends on the training loop."""
+    if any(options.quant_delay):
+        yield (
+            f"quant_delay {options.quant_delay} counts steps; finetune.quantization.delay is a "
+            "share of them, for both: set it, or use the class in onnxq.helpers"
+        )
+    if options.bn_fold or options.freeze_bn != _NEVER or not options.one_conv_fold:
+        yield (
+            "bn_fold, one_conv_fold and freeze_bn concern training with batch normalisation in "
+            "place, as the class in onnxq.helpers does it; `onnxq finetune` folds it first"
+        )

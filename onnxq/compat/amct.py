@@ -1,0 +1,214 @@
+"""AMCT's simple configuration of quantization-aware training, pruning and 2:4 sparsity.
+
+What the document leaves open is decided so:
+
+1. The data of a layer is what it reads. Tensors that are not read by layers follow the global
+   width and have the ranges that calibration finds.
+2. `clip_max_min` are the ends that training begins with. `fixed_min` sets the lower one to zero;
+   behind a Relu it is zero anyway. Without clips, ranges are found by IFMR.
+3. `channel_wise` is true where it is left out.
+4. A batch of `batch_num` is a batch of `finetune.batch`.
+5. The ratio holds for each layer by itself. `ascend_optimized` keeps multiples of 16 channels.
+6. What an override leaves out has AMCT's defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onnxq.compat.amct_reading import AmctFile, read_amct
+from onnxq.compat.amct_pruning import PruningRules, pruning_rules
+from onnxq.compat.amct_rules import AmctRules, Decider
+from onnxq.compat.layers import Layer, layers_of
+from onnxq.compat.translation import Translation
+from onnxq.compat.wishes import LayerWish, rules_of
+from onnxq.config import (
+    ActivationFormat,
+    Calibration,
+    Config,
+    FakeQuantization,
+    Finetune,
+    Ifmr,
+    Name,
+    WeightFormat,
+)
+from onnxq.errors import UsageError
+from onnxq.graph import Model
+
+FORM = "AMCT simple configuration"
+
+_BITS: Mapping[int, int] = {0: 4, 1: 8, 2: 16}
+_LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU")
+_METHODS = {"arq_retrain": "arq", "ulq_retrain": "ulq"}
+_HALF = (
+    "fakequant_precision_mode FORCE_FP16_QUANT: scales stay float32, which lose nothing; "
+    "an engine that wants float16 rounds them itself"
+)
+
+
+def from_amct(text: str, path: str, model: Model | None) -> Translation:
+    """Say an AMCT file in our own configuration.
+
+    Args:
+        text: Its text.
+        path: What errors and origins name.
+        model: The model it is for: names and types of layers are looked up in it.
+
+    Raises:
+        ConfigError: if the file is wrong, or a name matches no layer.
+        UsageError: if there is no model.
+    """
+    file = read_amct(text, path)
+    if model is None:
+        raise UsageError(
+            "an AMCT configuration is about the layers of a model",
+            where=path,
+            remedy="name the model, as in `onnxq config convert x.cfg --model model.onnx`",
+        )
+    layers = [x for x in layers_of(model) if x.is_weighted and x.node.op in _LAYER_TYPES]
+    rules = AmctRules(file, layers)
+    pruned = pruning_rules(rules, model)
+    found = _Values(file, rules)
+    if found.quantizes:
+        found.quantize()
+    found.prune(pruned)
+    found.calibrate()
+    return Translation(
+        Config(**found.values), FORM, {"": path, **found.origins}, tuple(found.warnings)
+    )
+
+
+class _Values:
+    """The values of the configuration, as they are found."""
+
+    def __init__(self, file: AmctFile, rules: AmctRules) -> None:
+        self.file, self.rules = file, rules
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the file says anything of quantization."""
+        message = self.file.message
+        blocks = [message, *message.override_layer_configs, *message.override_layer_types]
+        names = ("retrain_data_quant_config", "retrain_weight_quant_config")
+        return any(block.HasField(name) for block in blocks for name in names)
+
+    def quantize(self) -> None:
+        """Formats, ranges, exceptions and how rounding is learned."""
+        message, wishes, skip = self.file.message, [], {}
+        for layer in self.rules.layers:
+            decider = self.rules.quantization(layer)
+            if decider is None:
+                skip[layer.name] = self.rules.quant_skip[layer.name]
+            else:
+                wishes.append(_wish(layer, decider))
+        weights = _weights(message)
+        activations = ActivationFormat(bits=_data_bits(message))
+        found = rules_of(wishes, weights, activations)
+        self.warnings += found.warnings
+        self.values |= {
+            "effort": "none",
+            "weights": weights,
+            "activations": activations,
+            "overrides": tuple(found.overrides),
+            **({"skip": tuple(Name(name=name) for name in skip)} if skip else {}),
+            "finetune": Finetune(quantization=self._learning(wishes)),
+        }
+        self.origins |= found.origins
+        self.origins |= {f"skip[{n}]": line for n, line in enumerate(skip.values())}
+        if message.HasField("fakequant_precision_mode"):
+            self.warnings.append(f"{self.file.where('fakequant_precision_mode')}: {_HALF}")
+
+    def _learning(self, wishes: list[LayerWish]) -> FakeQuantization:
+        """One way of learning weights for all: that of the file, or of most overrides."""
+        message = self.file.message
+        deciders = [d for x in self.rules.layers if (d := self.rules.quantization(x))]
+        methods = [_METHODS[m] for d in deciders if (m := _weight_method(d.block))]
+        whole = _METHODS.get(_weight_method(message) or "", "")
+        method = whole or (max(methods, key=methods.count) if methods else "arq")
+        if any(other != method for other in methods):
+            self.warnings.append(
+                f"arq_retrain and ulq_retrain in one file: all weights learn as {method} does"
+            )
+        return FakeQuantization(weights=method, activations="ulq", outer_bits=None)
+
+    def prune(self, found: PruningRules) -> None:
+        """Filters that go, and zeros in a pattern."""
+        self.warnings += found.warnings
+        self.origins |= found.origins
+        if found.prune is not None:
+            self.values["prune"] = found.prune
+        if found.sparsify is not None:
+            self.values["sparsify"] = found.sparsify
+        if found.update_masks is None:
+            return
+        tuned = self.values.get("finetune") or Finetune(quantization=None)
+        if found.update_masks:
+            tuned = Finetune(**{**_set_in(tuned), "update_masks": found.update_masks})
+        self.values["finetune"] = tuned
+        if not self.quantizes:
+            self.warnings.append(
+                "the file says nothing of quantization, with which `onnxq compress` ends all the "
+                "same; `onnxq prune` and `onnxq sparsify` end without"
+            )
+
+    def calibrate(self) -> None:
+        """How ranges are found where there are no clips, and from how many samples."""
+        settings: dict[str, Any] = {"method": Ifmr()} if self.quantizes else {}
+        if self.file.message.HasField("batch_num"):
+            batch = Finetune().batch
+            settings["samples"] = max(1, self.file.message.batch_num) * batch
+            self.origins["calibration.samples"] = self.file.where("batch_num")
+        if settings:
+            self.values["calibration"] = Calibration(**settings)
+
+
+def _set_in(block: Finetune) -> dict[str, Any]:
+    return {name: getattr(block, name) for name in block.model_fields_set}
+
+
+def _wish(layer: Layer, decider: Decider) -> LayerWish:
+    return LayerWish(
+        layer,
+        decider.where,
+        rank=decider.rank,
+        weights=_weights(decider.block),
+        reads=_data(decider.block),
+    )
+
+
+def _weight_method(block: Any) -> str | None:
+    found: str | None = block.retrain_weight_quant_config.WhichOneof("config")
+    return found
+
+
+def _weights(block: Any) -> WeightFormat:
+    method = _weight_method(block)
+    if method is None:
+        return WeightFormat(bits=8, granularity="channel")
+    settings = getattr(block.retrain_weight_quant_config, method)
+    by_channel = settings.channel_wise or not settings.HasField("channel_wise")
+    return WeightFormat(
+        bits=_BITS[settings.dst_type], granularity="channel" if by_channel else "tensor"
+    )
+
+
+def _data_bits(block: Any) -> int:
+    return _BITS[block.retrain_data_quant_config.ulq_quantize.dst_type]
+
+
+def _data(block: Any) -> ActivationFormat:
+    settings = block.retrain_data_quant_config.ulq_quantize
+    low, high = None, None
+    if settings.HasField("clip_max_min"):
+        low = min(settings.clip_max_min.clip_min, 0.0)
+        high = max(settings.clip_max_min.clip_max, 0.0)
+    if settings.fixed_min:
+        low = 0.0
+    bits = _BITS[settings.dst_type]
+    if low is None and high is None:
+        return ActivationFormat(bits=bits)
+    return ActivationFormat(bits=bits, range=(low, high))

@@ -1,0 +1,196 @@
+"""Linear layers that train with their batch normalisation, and round the weight meanwhile.
+
+With W and b the layer's weight and bias, γ and β the normalisation's, μ and σ² its running
+statistics, μ_B and σ_B² those of the batch, f = γ/σ and q the rounding:
+
+beside (no folding)   y = BN(conv(x, q(W·±)·±) + b)          ± is the sign of γ
+folded by one         y = BN(conv(x, q(W·f)/f) + b)
+folded by two         y = conv(x, q(W·f))·σ/σ_B + β + (b - μ_B)·γ/σ_B,
+                      with μ_B, σ_B of a second convolution conv(x, W)
+
+BN normalises by the batch while training, and by the running statistics in evaluation and once
+these stand still; folded by two it is then conv(x, q(W·f)) + β + (b - μ)·f (Krishnamoorthi 2018,
+arXiv:1806.08342, section 3.2.2). In evaluation all three are what one layer with folded weight
+computes. The sign changes no scale of a tensor by more than swapping its ends, and lets the
+rounded weight be stored as it is, with a scale of its own for each channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onnxq.quant import Codes, QParams, Scheme
+from onnxq.training.fake_quantize import WeightQuantizer
+from onnxq.training.folded_layers import FoldedLayer
+
+_TINY = 1e-12
+
+
+class Folding(Enum):
+    """How a weight is rounded that a batch normalisation follows."""
+
+    BESIDE = "beside"
+    BY_ONE = "by one"
+    BY_TWO = "by two"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance of each channel, with and without Bessel's correction."""
+
+    mean: Tensor
+    variance: Tensor
+    unbiased: Tensor
+
+
+class NormedLayer(nn.Module):
+    """A linear layer with its batch normalisation.
+
+    Attributes:
+        quantizer: Rounds the weight; None: it stays float.
+        still: Whether the running statistics stand still.
+    """
+
+    scale: nn.Parameter
+    shift: nn.Parameter
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self,
+        layer: FoldedLayer,
+        run: Callable[..., Any],
+        quantizer: WeightQuantizer | None,
+        folding: Folding,
+    ) -> None:
+        """Begin with the values of the model.
+
+        Args:
+            layer: The layer and its normalisation.
+            run: Computes the layer from data, weight and bias.
+            quantizer: Rounds its weight, as the folding wants it.
+            folding: How.
+        """
+        super().__init__()
+        self.node, self.axis = layer.node, layer.axis
+        self.epsilon, self.momentum = layer.epsilon, layer.momentum
+        self.weight, self.bias, self.scale, self.shift = (
+            nn.Parameter(torch.from_numpy(np.array(value)))
+            for value in (layer.weight, layer.bias, layer.scale, layer.shift)
+        )
+        self.register_buffer("mean", torch.from_numpy(np.array(layer.mean)))
+        self.register_buffer("variance", torch.from_numpy(np.array(layer.variance)))
+        self.quantizer, self.folding, self.still = quantizer, folding, False
+        self._run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32 data of the layer, to what its normalisation gives."""
+        learns = self.training and not self.still
+        match self.folding:
+            case Folding.BESIDE:
+                sign = self._sign()
+                y = self._run(x, self._rounded(self.weight * sign) * sign, self.bias)
+            case Folding.BY_ONE:
+                factor = self._factor().detach()
+                factor = torch.where(factor.abs() < _TINY, torch.ones_like(factor), factor)
+                aligned = self._aligned(factor)
+                y = self._run(x, self._rounded(self.weight * aligned) / aligned, self.bias)
+            case Folding.BY_TWO:
+                return self._folded_by_two(x, learns=learns)
+        return self._normalised(y, learns=learns)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias as one layer without normalisation has them."""
+        factor = self._factor()
+        return self.weight * self._aligned(factor), self.shift + (self.bias - self.mean) * factor
+
+    def codes(self, scheme: Scheme) -> Codes | None:
+        """The integers of the folded weight where rounding came before folding, else None.
+
+        Args:
+            scheme: As the weight is stored: one scale per channel.
+        """
+        if self.folding is not Folding.BESIDE or self.quantizer is None:
+            return None
+        with torch.no_grad():
+            sign = self._sign()
+            found = self.quantizer.codes(self.weight * sign)
+            factor = self._factor().abs().reshape(-1)
+        step = found.parameters.scale * factor.numpy()
+        # A channel that is switched off has any scale: its codes are made zero.
+        off = step < _TINY
+        step = np.where(off, found.parameters.scale, step).astype(np.float32)
+        zero = np.broadcast_to(found.parameters.zero_point, step.shape).copy()
+        values = np.moveaxis(found.values.copy(), self.axis, 0)
+        values[off] = zero[off].reshape(-1, *[1] * (values.ndim - 1))
+        parameters = QParams(scheme, step, zero)
+        return Codes(np.ascontiguousarray(np.moveaxis(values, 0, self.axis)), parameters)
+
+    def _folded_by_two(self, x: Tensor, *, learns: bool) -> Tensor:
+        rounded = self._rounded(self.weight * self._aligned(self._factor()))
+        y: Tensor = self._run(x, rounded, None)
+        deviation = torch.sqrt(self.variance + self.epsilon)
+        if not learns:
+            offset = self.shift + (self.bias - self.mean) * self.scale / deviation
+            return y + _beside(offset, y)
+        batch = _statistics(self._run(x, self.weight, self.bias))
+        of_batch = torch.sqrt(batch.variance + self.epsilon)
+        self._follow(batch)
+        # What was of the running statistics when the weight was folded, becomes of the batch's.
+        offset = self.shift + (self.bias - batch.mean) * self.scale / of_batch
+        return y * _beside(deviation / of_batch, y) + _beside(offset, y)
+
+    def _normalised(self, y: Tensor, *, learns: bool) -> Tensor:
+        return functional.batch_norm(
+            y,
+            self.mean,
+            self.variance,
+            self.scale,
+            self.shift,
+            training=learns,
+            momentum=1.0 - self.momentum,
+            eps=self.epsilon,
+        )
+
+    def _follow(self, batch: Statistics) -> None:
+        with torch.no_grad():
+            # A new tensor: autograd may still need the value that this step was computed with.
+            self.mean = torch.lerp(batch.mean.detach(), self.mean, self.momentum)
+            self.variance = torch.lerp(batch.unbiased.detach(), self.variance, self.momentum)
+
+    def _rounded(self, weight: Tensor) -> Tensor:
+        if self.quantizer is None:
+            return weight
+        rounded: Tensor = self.quantizer(weight)
+        return rounded
+
+    def _factor(self) -> Tensor:
+        return self.scale * torch.rsqrt(self.variance + self.epsilon)
+
+    def _sign(self) -> Tensor:
+        return self._aligned(torch.where(self.scale.detach() < 0, -1.0, 1.0))
+
+    def _aligned(self, values: Tensor) -> Tensor:
+        shape = [1] * self.weight.dim()
+        shape[self.axis] = -1
+        return values.reshape(shape)
+
+
+def _statistics(y: Tensor) -> Statistics:
+    axes = [axis for axis in range(y.dim()) if axis != 1]
+    variance, mean = torch.var_mean(y, axes, correction=0)
+    count = y.numel() // y.shape[1]
+    return Statistics(mean, variance, variance * (count / max(count - 1, 1)))
+
+
+def _beside(values: Tensor, y: Tensor) -> Tensor:
+    """Values of channels, as they broadcast over an output."""
+    return values.reshape(-1, *[1] * (y.dim() - 2))
