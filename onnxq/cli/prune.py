@@ -152,6 +152,7 @@ class _Request:
             "fpgm",
             "norm-scale",
             "balanced-l2",
+            "taylor",
             "random",
         ]
     ),

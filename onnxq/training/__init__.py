@@ -5,6 +5,7 @@ from onnxq.training.agreement import check_agreement, run_arrays
 from onnxq.training.batch_norm import BatchNormMode
 from onnxq.training.importing import to_torch
 from onnxq.training.module import TorchModel
+from onnxq.training.output_gradients import output_gradients
 from onnxq.training.transforms import Transform
 from onnxq.training.write_back import write_back
 
@@ -14,6 +15,7 @@ __all__ = [
     "TorchModel",
     "Transform",
     "check_agreement",
+    "output_gradients",
     "run_arrays",
     "to_torch",
     "write_back",

@@ -70,7 +70,8 @@ def prune(
         calibration: Sample inputs, as for `quantize`; what the configuration names by default.
             Without any, channels are scored by their weights and nothing is repaired.
         config: What to do; its block `prune` says how much goes.
-        gradients: For the Taylor criterion.
+        gradients: For the Taylor criterion; by default those of the outputs, by torch (extra
+            `train`).
         progress: Called as the work goes on.
         verify: Measure fidelity, accuracy and latency of the result.
 
@@ -168,12 +169,17 @@ class _Job:
     def _gradients(self, given: Gradients | None) -> Mapping[str, NDArray[Any]]:
         if self.settings.importance != "taylor":
             return {}
-        if given is None or not self.samples.learning:
+        if not self.samples.learning:
             raise UsageError(
-                "the Taylor criterion needs gradients and samples",
+                "the Taylor criterion needs samples",
                 where="prune.importance",
-                remedy="call onnxq.prune with `gradients` and `calibration`, or choose another",
+                remedy="give `calibration`, or choose another",
             )
+        if given is None:
+            # Not on top: it imports torch.
+            from onnxq.training import output_gradients
+
+            given = output_gradients
         return given(self.model, self.samples.learning)
 
     def choose(self) -> None:

@@ -151,8 +151,15 @@ def test_taylor_takes_gradients_from_a_function(network, samples):
     wide = next(group for group in result.groups if group.name == "wide")
     assert seen == [32]
     assert not set(wide.removed) & set(range(40, 48))
-    with pytest.raises(UsageError, match="needs gradients"):
-        prune(network, calibration=samples, config=config)
+    with pytest.raises(UsageError, match="needs samples"):
+        prune(network, config=config)
+
+
+def test_taylor_takes_the_gradients_of_the_outputs(network, samples):
+    pytest.importorskip("torch")
+    result = _prune(network, samples, importance="taylor", macs=0.8, round_to=1)
+    assert result.importance == "taylor"
+    assert result.success
 
 
 def test_parameters_are_reached(network, samples):
