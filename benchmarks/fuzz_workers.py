@@ -17,9 +17,10 @@ from typing import TypeAlias
 MEMORY_LIMIT = 4 << 30
 """Bytes of address space of a worker; its libraries take about 1 GB of that."""
 
-GROWTH_LIMIT = 2 << 30
+GROWTH_LIMIT = 3 << 30
 """Bytes of resident memory that one case may add: weights are small, but a mutated input shape may
-ask for activations of some hundred MB, as a real model's may."""
+ask for large activations, as a real model's may: the engine takes 2 GB for a convolution of a
+million rows."""
 
 CPU_LIMIT = 20.0
 """Seconds of processor time that one case may take; a sound one takes less than one."""
