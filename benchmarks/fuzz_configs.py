@@ -109,8 +109,8 @@ def _anything(source: random.Random) -> Any:
 def _written(values: Any, suffix: str, source: random.Random) -> str:
     if suffix == ".toml":
         return _toml(values) if isinstance(values, dict) else f"x = {_toml_value(values)}"
+    sys.set_int_max_str_digits(0)
     if suffix == ".json" or source.random() < 0.3:
-        sys.set_int_max_str_digits(0)
         return json.dumps(values)
     return yaml.safe_dump(values, default_flow_style=source.choice((True, False, None)))
 

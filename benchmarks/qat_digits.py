@@ -43,6 +43,7 @@ def config(bits: tuple[int, int], weights: str, activations: str) -> Config:
         finetune={
             "steps": STEPS,
             "mix": 0.5,
+            "losses": ({"kind": "distill", "temperature": 1},),
             "quantization": {"weights": weights, "activations": activations},
         },
     )

@@ -12,15 +12,30 @@ from onnxq.cli.verbosity import help_without_command, verbosity
 COMMANDS = {
     "quantize": Entry("onnxq.cli.quantize", "Quantize a model and prove the result."),
     "simplify": Entry("onnxq.cli.simplify", "Make a float model faster, exactly."),
-    "prune": Entry("onnxq.cli.prune", "Remove filters, and repair what is left."),
-    "sparsify": Entry("onnxq.cli.sparsify", "Let weights become zero in an N:M pattern."),
-    "finetune": Entry("onnxq.cli.finetune", "Train a model again, quantized, without labels."),
-    "compress": Entry("onnxq.cli.compress", "Prune, sparsify, fine-tune and quantize."),
+    "prune": Entry(
+        "onnxq.cli.prune", "Remove filters from a float model, and repair what is left."
+    ),
+    "sparsify": Entry("onnxq.cli.sparsify", "Let at most N of every M weights differ from zero."),
+    "finetune": Entry(
+        "onnxq.cli.finetune",
+        "Train a model again from its ONNX file, with the rounding that quantization will bring.",
+    ),
+    "compress": Entry(
+        "onnxq.cli.compress",
+        "Carry out every stage that the configuration asks for: prune, sparsify, finetune, quantize.",
+    ),
+    "search": Entry(
+        "onnxq.cli.search",
+        "Try many ways of compressing a model, and keep those that no other beats.",
+    ),
     "plan": Entry("onnxq.cli.plan", "Show what quantize would do, and touch nothing."),
     "sensitivity": Entry("onnxq.cli.sensitivity", "Show which layers cost how much accuracy."),
     "inspect": Entry("onnxq.cli.inspect", "Show what a model is made of."),
-    "groups": Entry("onnxq.cli.groups", "Show which channels go together, and what stays."),
-    "sparsity": Entry("onnxq.cli.sparsity", "Show which N:M patterns weights follow."),
+    "groups": Entry(
+        "onnxq.cli.groups",
+        "Show which channels of a model can be removed, and what holds the others.",
+    ),
+    "sparsity": Entry("onnxq.cli.sparsity", "Show which N:M patterns the weights follow."),
     "compare": Entry("onnxq.cli.compare", "Compare the outputs, size and speed of two models."),
     "check": Entry("onnxq.cli.check", "Hold a model against gates, as CI does."),
     "bench": Entry("onnxq.cli.bench", "Measure how fast models run."),

@@ -18,14 +18,20 @@ def flatten(value: object, prefix: str = "") -> dict[str, object]:
 
 def nearest(values: Mapping[str, str], key: str) -> str:
     """The value of a key or of the innermost block around it that has one; else an empty text."""
-    while key not in values and key:
-        key = key[: max(key.rfind("."), key.rfind("["), 0)]
-    return values.get(key, "")
+    around = (key, *blocks_around(key))
+    return next((values[place] for place in around if place in values), "")
 
 
 def is_within(key: str, block: str) -> bool:
     """Whether a key lies in a block or list."""
     return key.startswith((f"{block}.", f"{block}["))
+
+
+def blocks_around(key: str) -> Iterator[str]:
+    """The blocks and lists that a key lies in, from the innermost to the whole file."""
+    while key:
+        key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        yield key
 
 
 def joined(prefix: str, key: object) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from onnxq.config.keys import is_within, nearest
+from onnxq.config.keys import blocks_around, nearest
 from onnxq.config.places import Place, place_of
 from onnxq.errors import ConfigError
 
 Origins: TypeAlias = Mapping[str, str]
 
 _LONGEST_VALUE = 60
+
+_MOST_PROBLEMS = 30
+"""So many are told of; a file with more is no configuration."""
 
 _NEVER = {("activations", "granularity"): "activations have one scale per tensor"}
 """Keys that are looked for where they cannot be, and why."""
@@ -51,15 +55,17 @@ def config_error(
         origins: Where a dotted key or the block around it was set, such as `c.yaml:12`; the
             whole file has the empty key.
     """
+    found = _by_key(error.errors(include_url=False), schema)
     problems = [
         (_where(key, origins or {}), _reason(findings, schema))
-        for key, findings in _by_key(error.errors(include_url=False), schema).items()
+        for key, findings in islice(found.items(), _MOST_PROBLEMS)
     ]
-    if len(problems) == 1:
+    if len(found) == 1:
         ((where, reason),) = problems
         return ConfigError(reason, where=where)
     lines = "".join(f"\n  {where}: {reason}" for where, reason in problems)
-    return ConfigError(f"{len(problems)} problems in the configuration{lines}")
+    more = f"\n  and {len(found) - len(problems)} more" if len(found) > len(problems) else ""
+    return ConfigError(f"{len(found)} problems in the configuration{lines}{more}")
 
 
 def _by_key(
@@ -73,11 +79,8 @@ def _by_key(
     grouped: dict[str, list[ErrorDetails]] = {}
     for finding in findings:
         grouped.setdefault(_place(finding, schema).key, []).append(finding)
-    return {
-        key: found
-        for key, found in grouped.items()
-        if not any(is_within(other, key) for other in grouped if key)
-    }
+    around = {outer for key in grouped for outer in blocks_around(key) if outer}
+    return {key: found for key, found in grouped.items() if key not in around}
 
 
 def _place(finding: ErrorDetails, schema: type[BaseModel]) -> Place:

@@ -25,6 +25,16 @@ class _Loader(yaml.SafeLoader):
             seen.add((key.tag, str(key.value)))
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; a text that its tag does not allow is an error with its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (AttributeError, KeyError, ValueError) as error:
+            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            raise yaml.constructor.ConstructorError(
+                None, None, f"is tagged as {kind}, and is none", node.start_mark
+            ) from error
+
 
 def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
     """A leading zero means nothing; octal is written 0o17."""

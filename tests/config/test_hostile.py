@@ -103,3 +103,21 @@ def test_functions_are_not_imported_where_that_is_forbidden(
     monkeypatch.delenv("ONNXQ_IMPORTS")
     with pytest.raises(SystemExit, match="it ran"):
         import_function("evil_module:samples", error=ConfigError, purpose="a function")
+
+
+def test_very_many_unknown_keys_are_told_of_in_short(tmp_path: Path) -> None:
+    pairs = ", ".join(f'"k{i}": 1' for i in range(20_000))
+    (tmp_path / "c.json").write_text(f"{{{pairs}}}")
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"(?s)20000 problems.*and 19970 more") as caught:
+        load_config(tmp_path / "c.json")
+    assert time.monotonic() - started < 30
+    assert len(str(caught.value)) < 20_000
+
+
+@pytest.mark.parametrize("text", ["!!timestamp x", "!!int x", "!!float x", "!!bool x"])
+def test_a_tag_that_its_text_does_not_fit(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"seed: 1\ntarget: {text}\n")
+    with pytest.raises(ConfigError, match=r"is tagged as \w+, and is none") as caught:
+        load_config(tmp_path / "c.yaml")
+    assert "c.yaml:2" in str(caught.value)
