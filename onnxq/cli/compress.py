@@ -98,7 +98,7 @@ class _Request:
 @verbosity
 @click.pass_obj
 def command(screen: Screen, /, **options: Any) -> int:
-    """Carry out every stage that the configuration asks for: prune, sparsify, finetune, quantize.
+    """Prune, sparsify, fine-tune and quantize, as the configuration asks.
 
     Each stage works on what the one before made, and begins only if the gate of that holds.
     What is finished is kept in a folder: a run that was stopped goes on from there and ends in

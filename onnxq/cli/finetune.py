@@ -143,11 +143,12 @@ def _widths(
 @verbosity
 @click.pass_obj
 def command(screen: Screen, /, **options: Any) -> int:
-    """Train a model again from its ONNX file, with the rounding that quantization will bring.
+    """Train a model again from its ONNX file, without labels.
 
-    No training code and no labels are needed: the quantized model learns to compute what the
-    original computes, on inputs of yours. Weights and scales go back into the same graph, and
-    the engine must compute what the trained network computed. MODEL is never changed.
+    It trains with the rounding that quantization will bring: the quantized model learns to
+    compute what the original computes, on inputs of yours; no training code is needed. Weights
+    and scales go back into the same graph, and the engine must compute what the trained network
+    computed. MODEL is never changed.
 
     Ends with exit code 1 if the result misses its budget; the model is written all the same,
     unless --strict is given.

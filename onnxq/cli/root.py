@@ -18,11 +18,11 @@ COMMANDS = {
     "sparsify": Entry("onnxq.cli.sparsify", "Let at most N of every M weights differ from zero."),
     "finetune": Entry(
         "onnxq.cli.finetune",
-        "Train a model again from its ONNX file, with the rounding that quantization will bring.",
+        "Train a model again from its ONNX file, without labels.",
     ),
     "compress": Entry(
         "onnxq.cli.compress",
-        "Carry out every stage that the configuration asks for: prune, sparsify, finetune, quantize.",
+        "Prune, sparsify, fine-tune and quantize, as the configuration asks.",
     ),
     "search": Entry(
         "onnxq.cli.search",

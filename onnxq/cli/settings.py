@@ -19,7 +19,11 @@ FILE = click.Path(path_type=Path)
 def config_option(command: Command) -> Command:
     """Add --config."""
     return click.option(
-        "-c", "--config", type=FILE, metavar="FILE", help="Configuration: .yaml, .toml, .json, or that of another tool."
+        "-c",
+        "--config",
+        type=FILE,
+        metavar="FILE",
+        help="Configuration: .yaml, .toml, .json, or that of another tool.",
     )(command)
 
 
