@@ -116,13 +116,6 @@ def _checked(
             why=error.why,
             remedy="export the model again",
         ) from error
-    except UnicodeDecodeError as error:
-        raise ModelError(
-            "is not an ONNX model, or is damaged",
-            where=origin,
-            why="one of its texts is not UTF-8",
-            remedy="export or copy it again",
-        ) from error
     except ModelError as error:
         where = f"{origin}: {error.where}" if error.where else origin
         raise ModelError(error.what, where=where, why=error.why, remedy=error.remedy) from error

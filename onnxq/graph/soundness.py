@@ -43,6 +43,7 @@ def check_sound(
             f"version {model.ir_version} of the file format does not exist",
             remedy="export the model again",
         )
+    _check_texts((model.producer_name, model.producer_version, model.domain, model.doc_string))
     domains = _domains(model.opset_import)
     check_functions(model)
     _Check(domains, stored, file, in_function=False).graph(model.graph)
@@ -84,6 +85,7 @@ class _Check:
 
     def graph(self, graph: GraphProto) -> None:
         """Check a graph."""
+        _check_texts((graph.name, graph.doc_string))
         for value in (*graph.input, *graph.output, *graph.value_info):
             _check_names((value.name,))
             _check_type(value.type)
@@ -99,6 +101,7 @@ class _Check:
         """Check nodes and what they hold."""
         for node in nodes:
             _check_names((node.name, node.op_type, node.domain, *node.input, *node.output))
+            _check_texts((node.doc_string,))
             check_node(node, self.domains)
             for attribute in node.attribute:
                 self._attribute(attribute, node)
@@ -145,10 +148,18 @@ def _check_type(kind: onnx.TypeProto) -> None:
         _check_type(kind.map_type.value_type)
 
 
+def _check_texts(texts: Iterable[str]) -> None:
+    for text in texts:
+        # Texts that are no UTF-8 are read as bytes.
+        if not isinstance(text, str):
+            raise ModelError(
+                "is damaged", why="one of its texts is not UTF-8", remedy="export or copy it again"
+            )
+
+
 def _check_names(names: Iterable[str]) -> None:
     """Refuse names that terminals, logs and reports would take for commands or new lines."""
     for name in names:
-        # Names that are no UTF-8 are read as bytes.
         if not isinstance(name, str) or not name.isprintable():
             raise ModelError(
                 "a name holds characters that cannot be printed",
