@@ -37,8 +37,9 @@ def prune_first(
         ModelError: as of `prune`.
         DataError: as of `prune`.
     """
+    left_out = _left_out(config)
     if config.prune is None:
-        return Start(model, calibration)
+        return Start(model, calibration, left_out)
     given = None if config.calibration.random else calibration
     if given is not None:
         # Some samples can be read only once, and are needed twice.
@@ -49,7 +50,16 @@ def prune_first(
     kept = sum(group.kept for group in result.groups)
     total = sum(group.size for group in result.groups)
     note = f"pruned first: {kept} of {total} filters and {_left(result.macs_left)} of the MACs kept"
-    return Start(result.model, calibration if given is None else given, (note, *result.warnings))
+    warnings = (*left_out, note, *result.warnings)
+    return Start(result.model, calibration if given is None else given, warnings)
+
+
+def _left_out(config: Config) -> tuple[str, ...]:
+    """What the configuration asks for and another command does."""
+    blocks = [f"`{name}`" for name in ("sparsify", "finetune") if getattr(config, name) is not None]
+    if not blocks:
+        return ()
+    return (f"{' and '.join(blocks)} of the configuration left out: `onnxq compress` does that too",)
 
 
 def _left(share: float | None) -> str:

@@ -266,3 +266,9 @@ def test_the_report_is_plain_json(network, samples):
     again = json.loads(json.dumps(facts))
     assert again["aim"]["name"] == "MACs"
     assert {group["name"] for group in again["groups"]} == {"stem", "wide", "hidden"}
+
+
+def test_quantizing_says_which_stages_it_leaves_to_compress(network, samples):
+    config = Config(sparsify={"pattern": "2:4"}, effort="quick")
+    result = onnxq.quantize(network, calibration=samples, config=config, verify=False)
+    assert any("`sparsify` of the configuration left out" in w for w in result.warnings)
