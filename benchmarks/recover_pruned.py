@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--no-repair", action="store_true", help="leave the fit after pruning out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

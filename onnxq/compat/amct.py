@@ -5,7 +5,7 @@ What the document leaves open is decided so:
 1. The data of a layer is what it reads. Tensors that are not read by layers follow the global
    width and have the ranges that calibration finds.
 2. `clip_max_min` are the ends that training begins with. `fixed_min` sets the lower one to zero;
-   behind a Relu it is zero anyway. Without clips, ranges are found by IFMR.
+   behind a Relu it does so by default. Without clips, ranges are found by IFMR.
 3. `channel_wise` is true where it is left out.
 4. A batch of `batch_num` is a batch of `finetune.batch`.
 5. The ratio holds for each layer by itself. `ascend_optimized` keeps multiples of 16 channels.
@@ -17,30 +17,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onnxq.compat.amct_reading import AmctFile, read_amct
 from onnxq.compat.amct_pruning import PruningRules, pruning_rules
+from onnxq.compat.amct_reading import AmctFile, read_amct
 from onnxq.compat.amct_rules import AmctRules, Decider
 from onnxq.compat.layers import Layer, layers_of
 from onnxq.compat.translation import Translation
-from onnxq.compat.wishes import LayerWish, rules_of
+from onnxq.compat.wishes import LayerWish, listed, rules_of, sources
 from onnxq.config import (
     ActivationFormat,
-    Calibration,
     Config,
     FakeQuantization,
     Finetune,
     Ifmr,
-    Name,
     WeightFormat,
+    WeightLearning,
 )
-from onnxq.errors import UsageError
+from onnxq.errors import ConfigError, UsageError
 from onnxq.graph import Model
 
 FORM = "AMCT simple configuration"
 
 _BITS: Mapping[int, int] = {0: 4, 1: 8, 2: 16}
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU")
-_METHODS = {"arq_retrain": "arq", "ulq_retrain": "ulq"}
+_METHODS: Mapping[str, WeightLearning] = {"arq_retrain": "arq", "ulq_retrain": "ulq"}
 _HALF = (
     "fakequant_precision_mode FORCE_FP16_QUANT: scales stay float32, which lose nothing; "
     "an engine that wants float16 rounds them itself"
@@ -74,9 +73,7 @@ def from_amct(text: str, path: str, model: Model | None) -> Translation:
         found.quantize()
     found.prune(pruned)
     found.calibrate()
-    return Translation(
-        Config(**found.values), FORM, {"": path, **found.origins}, tuple(found.warnings)
-    )
+    return Translation(found.config(), FORM, {"": path, **found.origins}, tuple(found.warnings))
 
 
 class _Values:
@@ -87,6 +84,13 @@ class _Values:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.warnings: list[str] = []
+
+    def config(self) -> Config:
+        """All of them, checked."""
+        try:
+            return Config(**self.values)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"{self.file.path}: {error.where}") from None
 
     @property
     def quantizes(self) -> bool:
@@ -113,22 +117,28 @@ class _Values:
             "effort": "none",
             "weights": weights,
             "activations": activations,
-            "overrides": tuple(found.overrides),
-            **({"skip": tuple(Name(name=name) for name in skip)} if skip else {}),
-            "finetune": Finetune(quantization=self._learning(wishes)),
+            "finetune": Finetune(quantization=self._learning()),
+            **listed(found, skip),
         }
         self.origins |= found.origins
         self.origins |= {f"skip[{n}]": line for n, line in enumerate(skip.values())}
+        blocks = {
+            "weights": "retrain_weight_quant_config",
+            "activations": "retrain_data_quant_config",
+        }
+        for ours, theirs in blocks.items():
+            if message.HasField(theirs):
+                self.origins[ours] = self.rules.top(theirs)
         if message.HasField("fakequant_precision_mode"):
             self.warnings.append(f"{self.file.where('fakequant_precision_mode')}: {_HALF}")
 
-    def _learning(self, wishes: list[LayerWish]) -> FakeQuantization:
+    def _learning(self) -> FakeQuantization:
         """One way of learning weights for all: that of the file, or of most overrides."""
         message = self.file.message
         deciders = [d for x in self.rules.layers if (d := self.rules.quantization(x))]
         methods = [_METHODS[m] for d in deciders if (m := _weight_method(d.block))]
-        whole = _METHODS.get(_weight_method(message) or "", "")
-        method = whole or (max(methods, key=methods.count) if methods else "arq")
+        methods = methods or ["arq"]
+        method = _METHODS.get(_weight_method(message) or "", max(methods, key=methods.count))
         if any(other != method for other in methods):
             self.warnings.append(
                 f"arq_retrain and ulq_retrain in one file: all weights learn as {method} does"
@@ -157,13 +167,13 @@ class _Values:
 
     def calibrate(self) -> None:
         """How ranges are found where there are no clips, and from how many samples."""
-        settings: dict[str, Any] = {"method": Ifmr()} if self.quantizes else {}
+        settings: dict[str, Any] = {"method": Ifmr(kind="ifmr")} if self.quantizes else {}
         if self.file.message.HasField("batch_num"):
             batch = Finetune().batch
             settings["samples"] = max(1, self.file.message.batch_num) * batch
             self.origins["calibration.samples"] = self.file.where("batch_num")
         if settings:
-            self.values["calibration"] = Calibration(**settings)
+            self.values["calibration"] = settings
 
 
 def _set_in(block: Finetune) -> dict[str, Any]:
@@ -176,7 +186,7 @@ def _wish(layer: Layer, decider: Decider) -> LayerWish:
         decider.where,
         rank=decider.rank,
         weights=_weights(decider.block),
-        reads=_data(decider.block),
+        reads=_data(decider, behind_relu=_behind_relu(layer)),
     )
 
 
@@ -200,15 +210,24 @@ def _data_bits(block: Any) -> int:
     return _BITS[block.retrain_data_quant_config.ulq_quantize.dst_type]
 
 
-def _data(block: Any) -> ActivationFormat:
-    settings = block.retrain_data_quant_config.ulq_quantize
+def _behind_relu(layer: Layer) -> bool:
+    origin = list(sources(layer))[-1:]
+    return any(node.op == "Relu" for tensor in origin for node in tensor.inputs)
+
+
+def _data(decider: Decider, *, behind_relu: bool) -> ActivationFormat:
+    settings = decider.block.retrain_data_quant_config.ulq_quantize
     low, high = None, None
-    if settings.HasField("clip_max_min"):
+    clipped = settings.HasField("clip_max_min")
+    if clipped:
         low = min(settings.clip_max_min.clip_min, 0.0)
         high = max(settings.clip_max_min.clip_max, 0.0)
-    if settings.fixed_min:
+    if settings.fixed_min or (clipped and behind_relu and not settings.HasField("fixed_min")):
         low = 0.0
     bits = _BITS[settings.dst_type]
     if low is None and high is None:
         return ActivationFormat(bits=bits)
-    return ActivationFormat(bits=bits, range=(low, high))
+    try:
+        return ActivationFormat(bits=bits, range=(low, high))
+    except ConfigError as error:
+        raise ConfigError(error.what, where=decider.where, remedy="clip_min < clip_max") from None

@@ -102,7 +102,7 @@ def _prune(
         if name in rules.prune_skip
     }
     names = tuple(Name(name=name) for name in skip)
-    skipped = {"skip": names} if names else {}
+    skipped: dict[str, Any] = {"skip": names} if names else {}
     return Prune(importance="balanced-l2", rules=tuple(found), **skipped), origins
 
 
@@ -128,7 +128,7 @@ def _sparsify(
     }
     origins["sparsify.pattern"] = next(iter(patterns.values()))[1].where
     names = tuple(Name(name=name) for name in skip)
-    skipped = {"skip": names} if names else {}
+    skipped: dict[str, Any] = {"skip": names} if names else {}
     return Sparsify(pattern="2:4", method="magnitude", **skipped), origins
 
 

@@ -68,9 +68,11 @@ def read_amct(text: str, path: str) -> AmctFile:
     file = AmctFile(message, _without_comments(text), path)
     missing = message.FindInitializationErrors()
     if missing:
-        raise ConfigError("a required field is missing", where=_holder(file, missing[0]), why=(
-            f"{', '.join(missing)} must be given"
-        ))
+        raise ConfigError(
+            "a required field is missing",
+            where=_holder(file, missing[0]),
+            why=(f"{', '.join(missing)} must be given"),
+        )
     for field, key in _OVERRIDES.items():
         _check_once(file, field, key)
     return file
@@ -113,8 +115,10 @@ def _holder(file: AmctFile, missing: str) -> str:
         return file.path
     field, number = names[-2]
     # A block's number is its own only where no other field holds blocks of its kind.
-    return file.where(field, count=int(number or 0)) if len(names) == 2 else file.where(
-        names[0][0], count=int(names[0][1] or 0)
+    return (
+        file.where(field, count=int(number or 0))
+        if len(names) == 2
+        else file.where(names[0][0], count=int(names[0][1] or 0))
     )
 
 

@@ -83,10 +83,10 @@ class AmctRules:
 
     def _global(self, prefix: str) -> Decider:
         names = [f.name for f, _ in self.file.message.ListFields() if f.name.startswith(prefix)]
-        where = self._top(names[0]) if names else self.file.path
+        where = self.top(names[0]) if names else self.file.path
         return Decider(self.file.message, where, 0)
 
-    def _top(self, name: str) -> str:
+    def top(self, name: str) -> str:
         """Where a field stands outside all overrides."""
         depth, text = 0, self.file.text
         places = [self.file.where(name, count=n) for n in range(text.count(name))]

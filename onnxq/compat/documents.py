@@ -99,14 +99,18 @@ def _read_data(text: str, suffix: str) -> _Found | None:
 
 def _read_python(text: str) -> _Found | None:
     """`name = {…}` lines, or a single literal; `{` and `}` around all of them are left out."""
-    inner = text.strip().removeprefix("{").removesuffix("}")
-    for source in (text, textwrap.dedent(inner)):
+    for source in (text, textwrap.dedent(_without_braces(text))):
         try:
-            body = ast.parse(textwrap.dedent(source)).body
-            return _assigned(body)
+            return _assigned(ast.parse(source).body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return None
+
+
+def _without_braces(text: str) -> str:
+    """The text between the outermost braces, every line where it was."""
+    first, last = text.find("{"), text.rfind("}")
+    return f"{text[:first]}{text[first + 1 : last]}" if first >= 0 else text
 
 
 def _assigned(body: list[ast.stmt]) -> _Found | None:
@@ -138,7 +142,7 @@ def _lines(node: ast.expr, prefix: str) -> Iterator[tuple[str, str]]:
 def _children(node: ast.expr, prefix: str) -> Iterator[tuple[str, ast.expr, ast.expr]]:
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 yield f"{prefix}.{key.value}" if prefix else str(key.value), key, value
     if isinstance(node, ast.List | ast.Tuple):
         for number, value in enumerate(node.elts):

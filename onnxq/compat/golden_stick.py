@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any, TypeVar
 
-from onnxq.compat.refusing import WrongValueError, wrong_type
+from onnxq.compat.documents import Document
+from onnxq.compat.refusing import WrongTypeError, WrongValueError, wrong_type
 from onnxq.compat.translation import Translation
 from onnxq.config import Config
+from onnxq.errors import ConfigError
 
 _NEVER = 10_000_000
 _PAIR = 2
@@ -183,29 +185,40 @@ def format_config(options: SimQatOptions, target: str = "ort-cpu") -> Config:
     )
 
 
-def translate(document: Mapping[str, Any], target: str = "ort-cpu") -> Translation:
+def from_golden_stick(document: Document) -> Translation:
     """A dictionary of these options, such as a file holds, as our own configuration.
 
     Types of integers may be written by name, as `INT8`.
 
     Raises:
-        TypeError: as `read_options`.
-        ValueError: as `read_options`.
+        ConfigError: if an option is unknown, or its value not as documented.
     """
-    options = read_options({**document, **_named_types(document)})
+    values = {**document.values, **_named_types(document.values)}
+    try:
+        options = read_options(values)
+    except (WrongTypeError, WrongValueError) as error:
+        raise ConfigError(
+            error.what,
+            where=document.where(error.where),
+            why=error.why,
+            remedy=error.remedy,
+        ) from error
     return Translation(
-        config=format_config(options, target),
+        config=format_config(options),
         form="options of MindSpore Golden Stick's SimulatedQuantizationAwareTraining",
         origins={
-            f"{block}.{key}": f"{name}[{place}]"
+            f"{block}.{key}": document.lines.get(name, document.path)
             for name, key in _ORIGINS.items()
-            if name in document
-            for place, block in enumerate(("activations", "weights"))
+            if name in document.values
+            for block in ("activations", "weights")
             if (block, key) != ("activations", "granularity")
         },
         warnings=tuple(_unsaid(options)),
     )
 
+
+OPTIONS = frozenset(field.name for field in fields(SimQatOptions))
+"""Keys by which a dictionary is known."""
 
 _ORIGINS = {
     "quant_dtype": "bits",

@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxq.compat.documents import Document
-from onnxq.config import Budget, Config, Constant, Cosine, FakeQuantization, Finetune
-from onnxq.config import Plateau, Steps
+from onnxq.config import (
+    Budget,
+    Config,
+    Constant,
+    Cosine,
+    FakeQuantization,
+    Finetune,
+    Plateau,
+    Steps,
+)
 from onnxq.errors import ConfigError
 
 _NUMBERS: Mapping[str, str] = {
@@ -21,16 +29,16 @@ _NUMBERS: Mapping[str, str] = {
 """What each number is in the block `finetune`."""
 
 _SCHEDULES: Mapping[str, Constant | Cosine | Steps | Plateau] = {
-    "cos": Cosine(end=0.0),
-    "cosine": Cosine(end=0.0),
-    "CosineAnnealingLR": Cosine(end=0.0),
-    "step": Steps(),
-    "StepLR": Steps(),
-    "MultiStepLR": Steps(),
-    "plateau": Plateau(),
-    "ReduceLROnPlateau": Plateau(),
-    "constant": Constant(),
-    "none": Constant(),
+    "cos": Cosine(kind="cosine", end=0.0),
+    "cosine": Cosine(kind="cosine", end=0.0),
+    "CosineAnnealingLR": Cosine(kind="cosine", end=0.0),
+    "step": Steps(kind="step"),
+    "StepLR": Steps(kind="step"),
+    "MultiStepLR": Steps(kind="step"),
+    "plateau": Plateau(kind="plateau"),
+    "ReduceLROnPlateau": Plateau(kind="plateau"),
+    "constant": Constant(kind="constant"),
+    "none": Constant(kind="constant"),
 }
 
 _MEASURED = (
@@ -64,7 +72,8 @@ def tuning(
     Raises:
         ConfigError: if a value cannot be.
     """
-    values, settings = document.values, {"quantization": quantization}
+    values = document.values
+    settings: dict[str, Any] = {"quantization": quantization}
     lines: dict[str, str] = {}
     for key, name in _NUMBERS.items():
         if key in values:
@@ -106,7 +115,7 @@ def _number(document: Document, key: str) -> float | int:
 def _schedule(document: Document) -> Constant | Cosine | Steps | Plateau:
     name = document.values["scheduler"]
     if name is None:
-        return Constant()
+        return Constant(kind="constant")
     if name not in _SCHEDULES:
         raise document.wrong(
             "scheduler", f"'{name}' is no schedule", f"use one of {', '.join(_SCHEDULES)}"

@@ -15,6 +15,7 @@ What the document leaves open is decided so:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from onnxq.compat.documents import Document
@@ -32,14 +33,13 @@ from onnxq.compat.nni_targets import (
     weight_format,
 )
 from onnxq.compat.translation import Translation
-from onnxq.compat.wishes import LayerWish, common_weights, rules_of
+from onnxq.compat.wishes import LayerWish, common_weights, listed, rules_of
 from onnxq.config import (
     ActivationFormat,
     Calibration,
     FakeQuantization,
     MinMax,
     MovingAverage,
-    Name,
 )
 from onnxq.errors import UsageError
 from onnxq.graph import Model
@@ -81,8 +81,7 @@ def from_nni(document: Document, model: Model | None) -> Translation:
 class _Translator:
     def __init__(self, document: Document, layers: Sequence[Layer]) -> None:
         self.document = document
-        self.layers = [layer for layer in layers if layer.node.op not in _VANISHING]
-        self.every = layers
+        self.layers = layers
         self.warnings: list[str] = []
         self.targets: dict[str, dict[Target, tuple[Settings, str]]] = {}
 
@@ -92,18 +91,16 @@ class _Translator:
             raise self.document.wrong("config_list", "must be a list of entries")
         for number, entry in enumerate(entries):
             self._read(entry, f"config_list[{number}]")
-        wishes = [w for layer in self.layers if (w := self._wish(layer)) is not None]
+        lasting = [layer for layer in self.layers if layer.node.op not in _VANISHING]
+        wishes = [w for layer in lasting if (w := self._wish(layer)) is not None]
         chosen = {wish.layer.name for wish in wishes if wish.weights}
         skip = [x for x in self.layers if x.is_weighted and x.name not in chosen]
         weights = common_weights(wishes)
         found = rules_of(wishes, weights, ActivationFormat())
         values, origins = self._learning()
-        values |= {
-            "effort": "none",
-            "weights": weights,
-            "overrides": tuple(found.overrides),
-            "skip": tuple(Name(name=layer.name) for layer in skip),
-        }
+        values |= {"effort": "none", "weights": weights}
+        values |= listed(found, [layer.name for layer in skip])
+        origins |= {"weights": next((w.origin for w in wishes if w.weights == weights), "")}
         warnings = tuple(dict.fromkeys((*self.warnings, *found.warnings)))
         lines = {"": self.document.path, **origins, **found.origins}
         return Translation(whole(self.document, values), FORM, lines, warnings)
@@ -117,10 +114,13 @@ class _Translator:
                 "quantizer", f"'{name}' is not known here", f"use one of {', '.join(_LEARNING)}"
             )
         if _LEARNING[name] is None:
-            return {"calibration": Calibration(method=MinMax())}, {}
+            return {"calibration": Calibration(method=MinMax(kind="min-max"))}, {}
         found, origins, warnings = tuning(self.document, _LEARNING[name])
         self.warnings += warnings
-        return {**found, "calibration": Calibration(method=MovingAverage())}, origins
+        return {
+            **found,
+            "calibration": Calibration(method=MovingAverage(kind="moving-average")),
+        }, origins
 
     def _read(self, entry: Any, key: str) -> None:
         """Note what an entry says; later ones replace what earlier ones say of a target."""
@@ -136,9 +136,7 @@ class _Translator:
             target = target_of(self.document, name, place)
             self.document.check_keys(own.get(name) or {}, TARGET_KEYS, place)
             settings[target] = ({**shared, **(own.get(name) or {})}, place)
-            warn_of_foreign_keys(
-                self.document, settings[target][0], place, self.warnings.append
-            )
+            warn_of_foreign_keys(self.document, settings[target][0], place, self.warnings.append)
         for layer in selected(self.document, entry, key, self.layers, self.warnings.append):
             self.targets.setdefault(layer.name, {}).update(settings)
         self._check_fused(entry, key)
@@ -149,7 +147,7 @@ class _Translator:
             where = f"{key}.fuse_names[{number}]"
             if not isinstance(names, list | tuple) or not 2 <= len(names) <= 3:
                 raise self.document.wrong(where, "must be two or three names of modules")
-            gone = [n for n in names if not any(n in layer.names for layer in self.every)]
+            gone = [n for n in names if not any(n in layer.names for layer in self.layers)]
             if gone:
                 self.warnings.append(
                     f"{self.document.where(where)}: {', '.join(gone)} is not in the model, fused "
@@ -162,21 +160,22 @@ class _Translator:
                 )
 
     def _adjacent(self, names: Sequence[str]) -> bool:
-        groups = [[x for x in self.every if name in x.names] for name in names]
+        groups = [[x for x in self.layers if name in x.names] for name in names]
         return all(
             any(
                 after.node in [reader for t in before.node.outputs for reader in t.outputs]
                 for before in left
                 for after in right
             )
-            for left, right in zip(groups, groups[1:], strict=False)
+            for left, right in pairwise(groups)
         )
 
     def _wish(self, layer: Layer) -> LayerWish | None:
         found = self.targets.get(layer.name, {})
         kept = {target: s for target, s in found.items() if not is_bypassed(s[0])}
         if not kept or (layer.is_weighted and "weight" not in kept):
-            return self._left_float(layer, kept)
+            self._tell_left_float(layer, kept)
+            return None
         return LayerWish(
             layer,
             self.document.lines.get(next(iter(kept.values()))[1].split(".")[0], ""),
@@ -186,7 +185,7 @@ class _Translator:
             bias=("int32" if "bias" in kept else "float") if layer.is_weighted else None,
         )
 
-    def _left_float(self, layer: Layer, kept: Mapping[Target, Any]) -> None:
+    def _tell_left_float(self, layer: Layer, kept: Mapping[Target, Any]) -> None:
         if kept:
             self.warnings.append(
                 f"'{layer.module}' stays float: its weight is no target, and no engine computes "

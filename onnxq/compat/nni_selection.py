@@ -9,6 +9,10 @@ from typing import Any
 from onnxq.compat.documents import Document
 from onnxq.compat.layers import Layer, named, typed
 from onnxq.compat.torch_types import KNOWN_CLASSES
+from onnxq.config import interrupted_after
+from onnxq.errors import ConfigError
+
+_SECONDS = 2.0
 
 SELECTION_KEYS = (
     "op_names",
@@ -86,11 +90,20 @@ class _Picker:
                 raise self.document.wrong(
                     f"{self.key}.{field}", f"'{text}' is not a regular expression: {error}"
                 ) from None
-            matched = {x.name for x in self.layers if any(pattern.match(m) for m in x.modules)}
+            with interrupted_after(_SECONDS, self._endless(text, where)):
+                matched = {x.name for x in self.layers if any(pattern.match(m) for m in x.modules)}
             if not matched:
                 self.warn(f"{where}: '{text}' matches no module")
             found |= matched
         return found
+
+    def _endless(self, text: str, where: str) -> ConfigError:
+        return ConfigError(
+            f"the regular expression '{text}' takes too long",
+            where=where,
+            why=f"after {_SECONDS:g} s it is not known which modules it matches",
+            remedy="do not repeat what repeats, as in (a+)+",
+        )
 
     def _values(self, field: str) -> list[tuple[str, str]]:
         values = self.entry.get(field) or []

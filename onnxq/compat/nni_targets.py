@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from onnxq.compat.documents import Document
 from onnxq.config import ActivationFormat, BlockSize, WeightFormat
@@ -35,6 +35,7 @@ _BY_NAME: Mapping[str | None, Literal["tensor", "channel"]] = {
 _ROUNDING = ("clamp_round", "qat_clamp_round")
 _PRUNING_METHODS = ("mul", "add")
 
+Form = TypeVar("Form", WeightFormat, ActivationFormat, BlockSize)
 Warn: TypeAlias = Callable[[str], None]
 
 
@@ -122,7 +123,9 @@ def _dtype(document: Document, settings: Settings, key: str) -> tuple[int, bool]
     name = settings.get("quant_dtype") or "int8"
     found = _DTYPE.fullmatch(str(name))
     if found is None or not 2 <= int(found[2]) <= 16:
-        raise document.wrong(key, f"unknown quant_dtype '{name}'", "use int2 … int16, uint2 … uint16")
+        raise document.wrong(
+            key, f"unknown quant_dtype '{name}'", "use int2 … int16, uint2 … uint16"
+        )
     return int(found[2]), not found[1]
 
 
@@ -163,7 +166,7 @@ def _blocks(document: Document, sizes: list[Any], key: str) -> str | BlockSize:
     )
 
 
-def _made(document: Document, key: str, form: type[Any], values: Mapping[str, Any]) -> Any:
+def _made(document: Document, key: str, form: type[Form], values: Mapping[str, Any]) -> Form:
     try:
         return form(**values)
     except ConfigError as error:

@@ -11,7 +11,10 @@ from onnxq.config import ActivationFormat, FakeQuantization, WeightFormat
 from onnxq.errors import ConfigError
 
 FORM = "QAT-base dictionary"
-_WIDTHS = {"Weight_bit": ("weights", WeightFormat), "Activation_bit": ("activations", ActivationFormat)}
+_WIDTHS = {
+    "Weight_bit": ("weights", WeightFormat),
+    "Activation_bit": ("activations", ActivationFormat),
+}
 KEYS = (*_WIDTHS, *HYPER_PARAMETERS)
 
 
@@ -23,6 +26,8 @@ def from_qat_base(document: Document) -> Translation:
     """
     document.check_keys(document.values, KEYS, "")
     values, origins, warnings = tuning(document, FakeQuantization(outer_bits=None))
+    # The widths are decided: nothing else is tried, and no layer returns to float.
+    values["effort"] = "none"
     for key, (block, form) in _WIDTHS.items():
         bits = document.values.get(key, 8)
         values[block] = _format(document, key, form, bits)

@@ -19,8 +19,8 @@ from onnxq.compat.documents import Document
 from onnxq.compat.hyper_parameters import HYPER_PARAMETERS, tuning, whole
 from onnxq.compat.layers import Layer, layers_of, nearest_name
 from onnxq.compat.translation import Translation
-from onnxq.compat.wishes import LayerWish, common_weights, rules_of
-from onnxq.config import ActivationFormat, FakeQuantization, Name, WeightFormat
+from onnxq.compat.wishes import LayerWish, common_weights, listed, rules_of
+from onnxq.config import ActivationFormat, FakeQuantization, WeightFormat
 from onnxq.errors import ConfigError, UsageError
 from onnxq.graph import Model
 
@@ -62,12 +62,8 @@ def from_qat_mixed(document: Document, model: Model | None) -> Translation:
     found = rules_of(wishes, weights, ActivationFormat())
     if any(not isinstance(w.weights.granularity, str) for w in wishes if w.weights):
         warnings.append("q_group_size: beside weights in groups, activations stay float")
-    values |= {
-        "effort": "none",
-        "weights": weights,
-        "overrides": tuple(found.overrides),
-        "skip": tuple(Name(name=name) for name in skip),
-    }
+    values |= {"effort": "none", "weights": weights, **listed(found, skip)}
+    origins |= {"weights": next((w.origin for w in wishes if w.weights == weights), "")}
     origins |= {**found.origins, **{f"skip[{n}]": x for n, x in enumerate(skip.values())}}
     config = whole(document, values)
     every = (*warnings, *found.warnings)
@@ -99,9 +95,7 @@ def _check_prefixes(
             )
 
 
-def _wish(
-    document: Document, prefix: str, entry: Any, layer: Layer
-) -> LayerWish | None:
+def _wish(document: Document, prefix: str, entry: Any, layer: Layer) -> LayerWish | None:
     """How a layer is stored; None: float."""
     key = f"quant_config.{prefix}"
     if not isinstance(entry, Mapping):
@@ -118,7 +112,7 @@ def _wish(
             "give both widths 32, or weights in groups (q_group_size: 32) beside float data",
         )
     try:
-        grain = {-1: "channel", 0: "tensor"}.get(size, {"block": size})
+        grain: Any = {-1: "channel", 0: "tensor"}.get(size, {"block": size})
         return LayerWish(
             layer,
             _line(document, prefix),

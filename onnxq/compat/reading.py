@@ -55,9 +55,7 @@ def read_any(path: str | Path, model: str | Path | Model | None = None) -> Trans
     return Translation(loaded.config, "", loaded.origins)
 
 
-def translate(
-    text: str, path: str, model: str | Path | Model | None = None
-) -> Translation | None:
+def translate(text: str, path: str, model: str | Path | Model | None = None) -> Translation | None:
     """Translate a text of another tool; None if it is of none.
 
     Raises:
@@ -72,9 +70,7 @@ def translate(
     return _from_dictionary(document, model)
 
 
-def _from_dictionary(
-    document: Document, model: str | Path | Model | None
-) -> Translation | None:
+def _from_dictionary(document: Document, model: str | Path | Model | None) -> Translation | None:
     keys = set(document.values)
     if "config_list" in keys:
         return from_nni(document, _model(model))
@@ -91,8 +87,8 @@ def _model(model: str | Path | Model | None) -> Model | None:
 
 def _text(path: Path) -> str | None:
     """The text of a file; None where the reader of our own files tells what is wrong with it."""
-    if path.suffix.lower() not in (*_OWN, ".cfg") and not path.is_file():
-        raise ConfigError("configuration cannot be read", where=str(path), why="no such file")
+    if path.suffix.lower() not in _OWN and not path.is_file():
+        raise ConfigError("configuration cannot be read", where=str(path), why="it is no file")
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from onnxq.compat.layers import Layer
 from onnxq.config import ActivationFormat, Name, Override, WeightFormat
-from onnxq.graph import Constant, Tensor, Variable
+from onnxq.graph import Tensor, Variable
 
 _MOVING = (
     "MaxPool",
@@ -84,14 +84,26 @@ def rules_of(
         activations: What holds for activations elsewhere.
     """
     rules = Rules()
+    readers = _deciding_readers(rules, wishes)
     for wish in wishes:
-        changed = wish.weights if wish.weights != weights else None
-        if changed is None and wish.bias is None:
-            continue
-        given = {"weights": changed, "bias": wish.bias}
-        rules.add(_override(wish.layer.name, given), wish.origin)
-    _add_activations(rules, wishes, activations)
+        given = {
+            "weights": wish.weights if wish.weights != weights else None,
+            "reads": wish.reads
+            if wish.layer.name in readers and wish.reads != activations
+            else None,
+            "activations": wish.writes if wish.writes != activations else None,
+            "bias": wish.bias,
+        }
+        changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        if changed:
+            rules.add(Override(match=Name(name=wish.layer.name), **changed), wish.origin)
     return rules
+
+
+def listed(rules: Rules, skip: Iterable[str]) -> dict[str, object]:
+    """The lists of overrides and of layers that stay float, those that are not empty."""
+    lists = {"overrides": tuple(rules.overrides), "skip": tuple(Name(name=name) for name in skip)}
+    return {key: value for key, value in lists.items() if value}
 
 
 def common_weights(wishes: Sequence[LayerWish]) -> WeightFormat:
@@ -106,46 +118,30 @@ def common_weights(wishes: Sequence[LayerWish]) -> WeightFormat:
     )
 
 
-def _add_activations(
-    rules: Rules, wishes: Sequence[LayerWish], activations: ActivationFormat
-) -> None:
-    decided: dict[str, tuple[ActivationFormat, LayerWish]] = {}
-    for name, wanted, wish in _wanted(wishes):
-        known = decided.setdefault(name, (wanted, wish))
-        if known[0] == wanted:
+def _deciding_readers(rules: Rules, wishes: Sequence[LayerWish]) -> set[str]:
+    """Names of the layers that decide how what they read is stored."""
+    decided: dict[str, LayerWish] = {}
+    for wish in wishes:
+        if wish.reads is None:
             continue
-        winner, loser = (wish, known[1]) if wish.rank > known[1].rank else (known[1], wish)
-        decided[name] = (wanted, wish) if winner is wish else known
+        name = next(tensor.name for tensor in sources(wish.layer))
+        known = decided.setdefault(name, wish)
+        if known.reads == wish.reads:
+            continue
+        winner, loser = (wish, known) if wish.rank > known.rank else (known, wish)
+        decided[name] = winner
         rules.warnings.append(
             f"tensor '{name}' is stored once, as '{winner.layer.module}' wants it; "
             f"'{loser.layer.module}' wants it otherwise ({loser.origin})"
         )
-    for name, (wanted, wish) in decided.items():
-        if wanted != activations:
-            rules.add(_override(name, {"activations": wanted}), wish.origin)
+    return {wish.layer.name for wish in decided.values()}
 
 
-def _wanted(
-    wishes: Sequence[LayerWish],
-) -> Iterator[tuple[str, ActivationFormat, LayerWish]]:
-    for wish in wishes:
-        if wish.writes is not None:
-            yield wish.layer.node.outputs[0].name, wish.writes, wish
-        if wish.reads is not None:
-            for name in _sources(wish.layer):
-                yield name, wish.reads, wish
-
-
-def _sources(layer: Layer) -> Iterator[str]:
-    """The tensor that a layer reads, and those whose codes it shares."""
+def sources(layer: Layer) -> Iterator[Variable]:
+    """The tensor that a layer reads, and those whose codes it shares, up to what computes them."""
     tensor: Tensor = layer.node.inputs[0]
-    while isinstance(tensor, Variable) and not isinstance(tensor, Constant):
-        yield tensor.name
+    while isinstance(tensor, Variable):
+        yield tensor
         if len(tensor.inputs) != 1 or tensor.inputs[0].op not in _MOVING:
             return
         tensor = tensor.inputs[0].inputs[0]
-
-
-def _override(name: str, given: Mapping[str, object]) -> Override:
-    set_ = {key: value for key, value in given.items() if value is not None}
-    return Override(match=Name(name=name), **set_)

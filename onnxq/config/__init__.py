@@ -26,7 +26,9 @@ from onnxq.config.gates import (
     WorkGate,
 )
 from onnxq.config.inputs import Calibration, Evaluate, Preprocessing
+from onnxq.config.interrupting import interrupted_after
 from onnxq.config.json_schema import gates_schema, json_schema, search_schema
+from onnxq.config.keys import nearest
 from onnxq.config.loading import (
     LoadedConfig,
     load_config,
@@ -158,8 +160,10 @@ __all__ = [
     "effective",
     "gates_schema",
     "import_function",
+    "interrupted_after",
     "json_schema",
     "load_config",
+    "nearest",
     "parse_config",
     "read_config",
     "read_gates",

@@ -89,6 +89,8 @@ class LayerRule(Block):
     """Format of its weights."""
     activations: ActivationFormat | None = None
     """Format of the tensors it writes."""
+    reads: ActivationFormat | None = None
+    """Format of the tensors it reads, whoever wrote them."""
     bias: Literal["int32", "float"] | None = None
     """How its bias is stored."""
     keep_float: bool | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from onnxq.config.base import Block
 from onnxq.config.formats import Bits
@@ -37,7 +38,14 @@ class Interval(Block):
         return self
 
 
-Numbers: TypeAlias = Interval | tuple[float, ...]
+def _form(value: Any) -> str:
+    return "interval" if isinstance(value, Mapping | Interval) else "list"
+
+
+Numbers: TypeAlias = Annotated[
+    Annotated[Interval, Tag("interval")] | Annotated[tuple[float, ...], Tag("list")],
+    Discriminator(_form),
+]
 Counts: TypeAlias = tuple[Annotated[int, Field(ge=1)], ...]
 
 

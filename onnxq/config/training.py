@@ -34,8 +34,9 @@ class Distill(_Weighted):
     """Kullback-Leibler divergence from the original's softmax, times T² (Hinton et al. 2015)."""
 
     kind: Literal["distill"] = "distill"
-    temperature: float = Field(default=1.0, gt=0)
-    """T: both logits are divided by it."""
+    temperature: float = Field(default=4.0, gt=0)
+    """T: both logits are divided by it. Above 1 the small logits count too, which is most of what
+    few inputs can teach."""
 
 
 class MatchOutputs(_Weighted):

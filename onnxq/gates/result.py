@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from onnxq.gates.context import Context
 from onnxq.gates.figures import Figures
 from onnxq.gates.verdict import Check, Failed, Figure, Passed, Skipped, Undecided
+from onnxq.measure import Work, reported_metrics
 
 VERSION = 1
 """Of the JSON's form, which docs/schemas/check-1.json describes."""
@@ -86,9 +87,26 @@ class CheckResult:
             "checks": [_check(check, strict=self.strict) for check in self.checks],
             "figures": None if self.figures is None else self.figures.to_dict(),
             "baseline_figures": None if self.reference is None else self.reference.to_dict(),
+            "metrics": None if self.figures is None else _metrics(self.figures, self.reference),
             "context": self.context.to_dict(),
             "seconds": dict(self.seconds),
         }
+
+
+def _metrics(figures: Figures, reference: Figures | None) -> dict[str, Any]:
+    """The metrics by the names that other reports have; those of one run are not repeatable."""
+    known = {} if figures.score is None else {"acc_validation": figures.score.value}
+    return {
+        **reported_metrics(
+            sizes=(None if reference is None else reference.bytes, figures.bytes),
+            work=(None if reference is None else _work(reference), _work(figures)),
+        ),
+        **known,
+    }
+
+
+def _work(figures: Figures) -> Work:
+    return Work(figures.macs, figures.bit_operations)
 
 
 def _check(check: Check, *, strict: bool) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from onnxq.measure import (
     StaysFloat,
     Summary,
     Vanished,
+    count_bit_operations,
     count_macs,
     file_size,
     fused_groups,

@@ -30,6 +30,7 @@ from onnxq.compat.golden_stick import (
 )
 from onnxq.compat.refusing import WrongValueError, wrong_type
 from onnxq.config import Config
+from onnxq.errors import DataError
 from onnxq.graph import Model, Source, copy_model, load
 from onnxq.passes import FreezeDefaults, InlineFunctions, LowerConstants, UpgradeOpset, apply_passes
 from onnxq.plan import Plan
@@ -201,7 +202,8 @@ class SimulatedQuantizationAwareTraining:
         """
         from onnxq.training.folded_layers import folded_layers
         from onnxq.training.normed_layers import Folding
-        from onnxq.training.simulated import SimulatedNetwork, Simulation
+        from onnxq.training.simulated import SimulatedNetwork
+        from onnxq.training.simulation import Simulation
 
         options, original = self._options, _plain(load(network))
         plan, model, folded = *self._unfused(original), {}
@@ -250,7 +252,12 @@ class SimulatedQuantizationAwareTraining:
                     where=f"ckpt_path '{ckpt_path}'",
                     remedy="name a file that torch.save wrote",
                 )
-            load_state(net_opt, Path(ckpt_path))
+            try:
+                load_state(net_opt, Path(ckpt_path))
+            except DataError as error:
+                raise WrongValueError(
+                    error.what, where=error.where, why=error.why, remedy=error.remedy
+                ) from error
         return net_opt.to_onnx()
 
     def _unfused(self, original: Model) -> tuple[Plan, Model]:
@@ -262,13 +269,14 @@ class SimulatedQuantizationAwareTraining:
         found = decide(model, self._target, format_config(self._options, self._target_name))
         return found.plan, found.model
 
-    def _set(self, name: str, value: object) -> None:
-        self._options = replace(self._options, **{name: value})
+    def _set(self, name: str, value: Any) -> None:
+        changed: dict[str, Any] = {name: value}
+        self._options = replace(self._options, **changed)
 
-    def _set_first(self, name: str, value: object) -> None:
+    def _set_first(self, name: str, value: Any) -> None:
         self._set(name, (value, getattr(self._options, name)[1]))
 
-    def _set_second(self, name: str, value: object) -> None:
+    def _set_second(self, name: str, value: Any) -> None:
         self._set(name, (getattr(self._options, name)[0], value))
 
 

@@ -1,12 +1,14 @@
 """Measuring models: accuracy, fidelity, latency, size, work, and what the engine fused."""
 
 from onnxq.measure.accuracy import Accuracy, AccuracyDrop, accuracy_drop, measure_accuracy
+from onnxq.measure.bit_operations import count_bit_operations
 from onnxq.measure.cost import Cost, NodeCost, Uncounted, count_macs
 from onnxq.measure.coverage import Coverage, Kind, PlacedNode, read_optimized
 from onnxq.measure.fidelity import (
     SQNR_CAP,
     Fidelity,
     FidelityMeter,
+    ImageQuality,
     compare_outputs,
     mean_sqnr,
 )
@@ -18,6 +20,7 @@ from onnxq.measure.fusion import (
     fused_groups,
     planned_tensors,
 )
+from onnxq.measure.images import ImageMeter, compare_results, structural_similarity
 from onnxq.measure.labels import load_labels
 from onnxq.measure.latency import Latency, Speedup, Timing, measure_latency, timed_run
 from onnxq.measure.layers import Pair, compare_layers
@@ -31,6 +34,7 @@ from onnxq.measure.metrics import (
 )
 from onnxq.measure.parameters import Parameters, Zeros, count_parameters
 from onnxq.measure.protos import tensor_bytes
+from onnxq.measure.reported import Work, reported_metrics, work_of
 from onnxq.measure.size import FileSize, bytes_by_dtype, file_size
 from onnxq.measure.summary import Port, Summary, summarize
 
@@ -44,6 +48,8 @@ __all__ = [
     "FidelityMeter",
     "FileSize",
     "GroupState",
+    "ImageMeter",
+    "ImageQuality",
     "Kind",
     "Latency",
     "MeanSquaredError",
@@ -62,11 +68,14 @@ __all__ = [
     "Uncounted",
     "UserMetric",
     "Vanished",
+    "Work",
     "Zeros",
     "accuracy_drop",
     "bytes_by_dtype",
     "compare_layers",
     "compare_outputs",
+    "compare_results",
+    "count_bit_operations",
     "count_macs",
     "count_parameters",
     "file_size",
@@ -79,7 +88,10 @@ __all__ = [
     "parse_metric",
     "planned_tensors",
     "read_optimized",
+    "reported_metrics",
+    "structural_similarity",
     "summarize",
     "tensor_bytes",
     "timed_run",
+    "work_of",
 ]

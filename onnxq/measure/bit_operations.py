@@ -28,10 +28,14 @@ def count_bit_operations(proto: onnx.ModelProto, cost: Cost) -> int:
     """Sum over the counted nodes.
 
     Args:
-        proto: The model; every node has a name.
+        proto: The model.
         cost: Its multiply-accumulates.
     """
-    known = {node.name: (node, graph) for graph in _graphs(proto.graph) for node in graph.node}
+    known = {
+        node.name or next(iter(node.output), ""): (node, graph)
+        for graph in _graphs(proto.graph)
+        for node in graph.node
+    }
     widths = {id(graph): _Widths(graph) for _, graph in known.values()}
     total = 0
     for counted in cost.nodes:

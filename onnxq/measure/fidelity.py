@@ -49,6 +49,7 @@ class Fidelity:
         shape_mismatches: Feeds whose outputs differ in shape, such as a count of
             detections; they take no part in the other figures.
         skipped: Why the output cannot be compared at all, empty if it can.
+        images: How alike the images are, where the output is one and that was looked at.
     """
 
     output: str
@@ -64,6 +65,23 @@ class Fidelity:
     non_finite_differing: int = 0
     shape_mismatches: int = 0
     skipped: str = ""
+    images: ImageQuality | None = None
+
+
+@dataclass(frozen=True)
+class ImageQuality:
+    """How alike two series of images are.
+
+    Attributes:
+        psnr: Mean over the images of the peak signal-to-noise ratio in dB; infinite if all are
+            equal.
+        ssim: Mean over the images of the structural similarity; 1 if all are equal.
+        count: Number of images.
+    """
+
+    psnr: float
+    ssim: float
+    count: int
 
 
 def compare_outputs(run_a: Run, run_b: Run, feeds: Iterable[Feed]) -> dict[str, Fidelity]:

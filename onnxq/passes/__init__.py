@@ -11,6 +11,7 @@ from onnxq.passes.insert_switches import InsertSwitches, switch_input
 from onnxq.passes.insert_twins import InsertTwins, sums_of
 from onnxq.passes.lower_constants import LowerConstants
 from onnxq.passes.merge_duplicates import MergeDuplicates
+from onnxq.passes.pack_two_bits import PackTwoBits
 from onnxq.passes.permute_channels import PermuteChannels, Reordered
 from onnxq.passes.pruning import MaskFilters, PruneFilters
 from onnxq.passes.remove_dead_nodes import RemoveDeadNodes
@@ -45,6 +46,7 @@ __all__ = [
     "MaskFilters",
     "MergeDuplicates",
     "OutlierSite",
+    "PackTwoBits",
     "Pass",
     "PassReport",
     "PermuteChannels",

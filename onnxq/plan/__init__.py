@@ -16,6 +16,7 @@ from onnxq.plan.decisions import (
     Use,
     Weight,
 )
+from onnxq.plan.explaining import Fact, explain
 from onnxq.plan.planning import kept_float, make_plan
 from onnxq.plan.settings import matching_nodes
 
@@ -25,6 +26,7 @@ __all__ = [
     "Absorbed",
     "Activation",
     "Bias",
+    "Fact",
     "Float",
     "Integer",
     "NodeDecision",
@@ -34,6 +36,7 @@ __all__ = [
     "Shield",
     "Use",
     "Weight",
+    "explain",
     "kept_float",
     "make_plan",
     "matching_nodes",

@@ -16,7 +16,7 @@ import numpy as np
 from onnxq.graph import Constant, Model, Node, Tensor, Variable, only_reader, producer, read
 from onnxq.plan.candidates import Candidate, Context
 from onnxq.plan.clipping import clipping, overshoot
-from onnxq.plan.settings import activation_format
+from onnxq.plan.settings import activation_format, reading_format
 from onnxq.quant import PerTensor
 from onnxq.targets import Absorbed as AbsorbedRule
 from onnxq.targets import Arithmetic, Compute, SameScale, Table
@@ -130,7 +130,9 @@ def _with_clip(group: Group, clip: Node, rule: AbsorbedRule, context: Context) -
     bounds = clipping(clip)
     refusal = "its bounds are unknown or exclude zero"
     if bounds is not None:
-        scheme = activation_format(nodes, context.settings, context.base).scheme(PerTensor())
+        wish = reading_format(clip.outputs[0], context.settings)
+        wish = wish or activation_format(nodes, context.settings, context.base)
+        scheme = wish.scheme(PerTensor())
         refusal = "" if rule.range == "any" else overshoot(scheme, bounds)
     if bounds is None or refusal:
         return replace(group, refusals={clip.name: refusal})

@@ -35,6 +35,7 @@ from onnxq.plan.settings import (
     activation_format,
     base_settings,
     input_formats,
+    reading_format,
     resolve_settings,
 )
 from onnxq.plan.shields import shields
@@ -198,10 +199,39 @@ def _activations(model: Model, groups: list[Group], context: Context) -> dict[st
         if id(tensor) in wanted:
             told = flat.get(tensor.name, EVERYTHING)
             found[tensor.name] = _activation(tensor, writers.get(id(tensor)), context, ties, told)
-    # Codes that are only moved keep their format: that of the tensor a tie is named for.
+    # Codes that are only moved keep their format.
+    deciders = _deciders(found, {t.name: t for t in wanted.values()}, context)
     return {
-        name: replace(a, scheme=found[a.tie].scheme) if a.tie else a for name, a in found.items()
+        name: replace(a, scheme=deciders[a.tie].scheme, given=_kept(deciders[a.tie]))
+        if a.tie
+        else a
+        for name, a in found.items()
     }
+
+
+def _deciders(
+    found: Mapping[str, Activation], tensors: Mapping[str, Variable], context: Context
+) -> dict[str, Activation]:
+    """Whose format the tensors of each tie have.
+
+    That of the first that a reader has a rule for, else that of the one the tie is named for.
+    """
+    deciders: dict[str, Activation] = {}
+    for name, activation in found.items():
+        if activation.tie and reading_format(tensors[name], context.settings):
+            deciders.setdefault(activation.tie, activation)
+    return {a.tie: deciders.get(a.tie, found[a.tie]) for a in found.values() if a.tie}
+
+
+def _kept(activation: Activation) -> tuple[float | None, float | None] | None:
+    """The ends that the user named, as far as the tensor's own bounds let them stand."""
+    if activation.given is None:
+        return None
+    (low, high), bounds = activation.given, (activation.low, activation.high)
+    return (
+        low if low is None or bounds[0] is None else max(low, bounds[0]),
+        high if high is None or bounds[1] is None else min(high, bounds[1]),
+    )
 
 
 def _quantized_inputs(group: Group, writers: Mapping[int, Group]) -> list[Tensor]:
@@ -225,9 +255,8 @@ def _activation(
     """
     # An input of the model has no writer: the layers that read it tell its format.
     nodes = group.nodes if group else tuple(tensor.inputs) or tuple(tensor.outputs)
-    wish = context.inputs.get(tensor.name)
-    if wish is None:
-        wish = activation_format(nodes, context.settings, context.base)
+    wish = context.inputs.get(tensor.name) or reading_format(tensor, context.settings)
+    wish = wish or activation_format(nodes, context.settings, context.base)
     low = max(-inf if group is None or group.low is None else group.low, told[0])
     high = min(inf if group is None or group.high is None else group.high, told[1])
     return Activation(

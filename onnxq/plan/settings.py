@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from onnxq.config import Config, LayerRule, Selector
 from onnxq.errors import ConfigError
-from onnxq.graph import Node, Variable
+from onnxq.graph import Node, Tensor, Variable
 from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Scheme
 from onnxq.targets import Storage, Target
 
@@ -64,6 +64,7 @@ class NodeSettings:
     int32_bias: bool
     keep_float: str = ""
     dynamic: bool = False
+    reads: Format | None = None
 
 
 def base_settings(config: Config, target: Target) -> NodeSettings:
@@ -103,11 +104,11 @@ def resolve_settings(
     for rule, position, where in _outer_rules(config):
         if weighted:
             name = weighted[position].name
-            settings[name] = _apply(settings[name], rule, where)
+            settings[name] = _apply(settings[name], rule, where, base)
     for number, override in enumerate(config.overrides):
         where = f"overrides[{number}]"
         for node in _matched(override.match, nodes, inputs, f"{where}.match"):
-            settings[node.name] = _apply(settings[node.name], override, where)
+            settings[node.name] = _apply(settings[node.name], override, where, base)
     for number, selector in enumerate(config.skip):
         where = f"skip[{number}]"
         for node in matching_nodes(selector, nodes, where):
@@ -127,6 +128,12 @@ def input_formats(
                 before = found.get(tensor.name, base)
                 found[tensor.name] = _changed(before, override.activations)
     return found
+
+
+def reading_format(tensor: Tensor, settings: Mapping[str, NodeSettings]) -> Format | None:
+    """How the readers of a tensor want it stored: the first with a rule decides; None: any way."""
+    wishes = (settings[node.name].reads for node in tensor.outputs if node.name in settings)
+    return next((wish for wish in wishes if wish is not None), None)
 
 
 def activation_format(
@@ -180,7 +187,7 @@ def matching_nodes(selector: Selector, nodes: Sequence[Node], where: str) -> lis
     return found
 
 
-def _apply(settings: NodeSettings, rule: LayerRule, where: str) -> NodeSettings:
+def _apply(settings: NodeSettings, rule: LayerRule, where: str, base: NodeSettings) -> NodeSettings:
     changed = replace(
         settings,
         weights=_changed(settings.weights, rule.weights),
@@ -188,6 +195,8 @@ def _apply(settings: NodeSettings, rule: LayerRule, where: str) -> NodeSettings:
     )
     if rule.activations is not None and rule.activations.dynamic is not None:
         changed = replace(changed, dynamic=rule.activations.dynamic)
+    if rule.reads is not None:
+        changed = replace(changed, reads=_changed(settings.reads or base.activations, rule.reads))
     if rule.bias is not None:
         changed = replace(changed, int32_bias=rule.bias == "int32")
     if rule.keep_float is not None:

@@ -3,6 +3,7 @@
 from onnxq.report.benched import benched
 from onnxq.report.compared import compared
 from onnxq.report.compressed import compressed
+from onnxq.report.explained import explained
 from onnxq.report.finetuned import finetuned
 from onnxq.report.groups import groups_facts, groups_tables
 from onnxq.report.inspected import inspected
@@ -11,6 +12,7 @@ from onnxq.report.planned import plan_facts, planned
 from onnxq.report.pruned import pruned, pruned_summary
 from onnxq.report.quantized import quantized
 from onnxq.report.reporting import save_report, wants_page
+from onnxq.report.searched import searched
 from onnxq.report.sensitivity import sensitivity_tables
 from onnxq.report.settings import settings_table
 from onnxq.report.simplified import simplified
@@ -23,6 +25,7 @@ __all__ = [
     "benched",
     "compared",
     "compressed",
+    "explained",
     "finetuned",
     "groups_facts",
     "groups_tables",
@@ -36,6 +39,7 @@ __all__ = [
     "save_json",
     "save_report",
     "save_text",
+    "searched",
     "sensitivity_tables",
     "settings_table",
     "simplified",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from onnxq.config import Config
 from onnxq.engine import Feed
@@ -17,6 +18,9 @@ from onnxq.workflow.verdict import Verdict
 
 _KEPT = 4
 """Grounds and pruned models in memory."""
+
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
 
 
 class UnfitError(OnnxqError):
@@ -96,7 +100,7 @@ class Builder:
         return self._grounds[key, opset]
 
 
-def _bounded(kept: dict[object, object]) -> dict[object, object]:
+def _bounded(kept: dict[Key, Kept]) -> dict[Key, Kept]:
     """The oldest goes where there are too many."""
     while len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))

@@ -82,7 +82,7 @@ def rules_for(layers: Sequence[str], form: Format) -> tuple[Override, ...]:
 
 
 def taken(
-    layers: Sequence[str], plans: Mapping[str, Plan], formats: Sequence[Format]
+    layers: Sequence[str], plans: Mapping[str, Plan], formats: Sequence[Format], default: Plan
 ) -> list[Format]:
     """The formats that make a difference in some layers: each once, under its first name.
 
@@ -90,12 +90,14 @@ def taken(
         layers: A group.
         plans: By format, the plan in which every layer has it.
         formats: In order of preference.
+        default: What the default recipe makes of the layers: no further choice.
     """
     seen: dict[tuple[object, ...], Format] = {}
     for form in formats:
         what = tuple(_stored(name, plans[form.name]) for name in layers)
         if form.name == FLOAT or any(part is not None for part in what):
             seen.setdefault(what, form)
+    seen.pop(tuple(_stored(name, default) for name in layers), None)
     return list(seen.values())
 
 

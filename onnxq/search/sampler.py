@@ -16,7 +16,9 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-_POPULATION = 24
+_POPULATION = 16
+"""Small generations, since the first ones are the starting points, which are no random ones."""
+
 _STARTUP = 10
 
 

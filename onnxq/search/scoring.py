@@ -5,39 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxq.config import Config, ObjectiveName
-from onnxq.engine import Feed, InputSpec, open_session, runner
+from onnxq.engine import Feed, InputSpec, Run, open_session, runner
 from onnxq.errors import UsageError
-from onnxq.gates.bits import count_bit_operations
 from onnxq.graph import Model
 from onnxq.measure import (
     Accuracy,
     Fidelity,
+    compare_outputs,
+    count_bit_operations,
     count_macs,
     load_labels,
     mean_sqnr,
     measure_accuracy,
     measure_latency,
     parse_metric,
-    timed_run,
 )
 from onnxq.search.figures import Figures
 from onnxq.targets import Target
-from onnxq.workflow.judging import Judge
 from onnxq.workflow.proving import judging_samples
 from onnxq.workflow.samples import Division, own_copy
 from onnxq.workflow.simulation import CEILING
 from onnxq.workflow.sizes import stored_size
 from onnxq.workflow.verifying import open_result
 
+Outputs: TypeAlias = Mapping[str, NDArray[Any]]
+
 _PROBES = 2
 _ROUNDS, _SECONDS = 30, 1.2
-_GLANCE_ROUNDS, _GLANCE_SECONDS = 5, 0.3
-_CLEARLY_LESS = 0.9
-"""A first glance at the latency is off by less than a tenth."""
+_GLANCE_ROUNDS, _GLANCE_SECONDS = 40, 0.3
+_CLEARLY_LESS = 0.85
+"""Where a first glance at the latency cannot err as far."""
 
 _MARGIN = 1.0
 """dB by which the SQNR on the few probes must differ to tell anything."""
@@ -62,12 +65,13 @@ class Scorer:
     samples: Sequence[Feed]
     origin: str
     objectives: Sequence[ObjectiveName]
-    _judge: Judge = field(init=False)
-    _glance: Judge = field(init=False)
+    _expected: list[Outputs] = field(init=False)
+    _original_run: Run = field(init=False)
 
     def __post_init__(self) -> None:
-        self._judge = Judge(self.original, self.samples)
-        self._glance = Judge(self.original, self.samples[:_PROBES])
+        # Opened once, as it takes turns with every trial.
+        self._original_run = self.open(self.original)
+        self._expected = [self._original_run(feed) for feed in self.samples]
 
     @property
     def metric(self) -> str:
@@ -80,16 +84,21 @@ class Scorer:
         """Whether latency counts."""
         return "latency" in self.objectives and self.target.measurable
 
-    def known(self, model: Model) -> Figures:
-        """What can be told of a model after a glance; its quality is not known yet.
+    def open(self, model: Model) -> Run:
+        """Open a model once for all that is measured of it.
 
         Raises:
             ModelError: if the model does not run.
         """
+        if not self.target.measurable:
+            return runner(open_result(model, self.target))
+        return runner(open_session(model, threads=self.config.threads, spinning=False))
+
+    def known(self, model: Model, run: Run) -> Figures:
+        """What can be told of a model after a glance; its quality is not known yet."""
         proto = model.to_proto()
         cost = count_macs(proto)
-        open_result(model, self.target)
-        proxy = self._glance.sqnr(model) if self.target.measurable else None
+        proxy = mean_sqnr(self._compared(run, _PROBES))
         return Figures(
             quality=float("nan"),
             loss=float("nan"),
@@ -99,27 +108,29 @@ class Scorer:
             proxy=None if proxy is None else min(proxy, CEILING),
         )
 
-    def glanced(self, model: Model, known: Figures) -> Figures:
-        """The same with a first look at the latency."""
+    def glanced(self, run: Run, known: Figures) -> Figures:
+        """The same with a first look at the latency: the better of it and one before."""
         if not self.times:
             return known
-        return self._timed(model, known, _GLANCE_ROUNDS, _GLANCE_SECONDS)
+        found = self._timed(run, known, _GLANCE_ROUNDS, _GLANCE_SECONDS)
+        before = known.latency
+        return known if before is not None and before <= (found.latency or 0.0) else found
 
-    def measured(self, model: Model, known: Figures) -> Figures:
+    def measured(self, run: Run, known: Figures) -> Figures:
         """Everything."""
-        quality = self.quality(model)
+        quality = self.quality(run)
         whole = replace(known, quality=quality, loss=self.loss(quality))
-        return self._timed(model, whole, _ROUNDS, _SECONDS) if self.times else whole
+        return self._timed(run, whole, _ROUNDS, _SECONDS) if self.times else whole
 
-    def quality(self, model: Model) -> float:
+    def quality(self, run: Run) -> float:
         """The metric of a model.
 
         Raises:
             UsageError: if the samples cannot tell it.
         """
         if self.metric == "accuracy":
-            return self._accuracy(model).value
-        value = _FIDELITIES[self.metric](self._judge.compare(model))
+            return self._accuracy(run).value
+        value = _FIDELITIES[self.metric](self._compared(run, len(self.samples)))
         if value is None:
             raise UsageError(
                 f"{self.metric} cannot be measured on the outputs of this model",
@@ -144,30 +155,29 @@ class Scorer:
         if budget.minimum is not None:
             limits.append(self.loss(budget.minimum))
         if budget.max_drop is not None:
-            perfect = self.quality(self.original)
+            perfect = self.quality(self._original_run)
             limits.append(self.loss(perfect) + budget.max_drop)
         alone = len(self.objectives) == 1 and self.objectives[0] != "quality"
         if not limits and alone:
             limits.append(self.loss(default))
         return min(limits, default=None)
 
-    def _accuracy(self, model: Model) -> Accuracy:
+    def _accuracy(self, run: Run) -> Accuracy:
         settings = self.config.evaluate
         if settings.labels is None:
-            raise UsageError(
-                "accuracy needs labels", remedy="name them in base.evaluate.labels"
-            )
+            raise UsageError("accuracy needs labels", remedy="name them in base.evaluate.labels")
         labels = load_labels(settings.labels, data=Path(settings.data or ""))[: settings.samples]
-        run = runner(open_session(model))
         metric = parse_metric(settings.metric)
         return measure_accuracy(run, self.samples, labels, metric, output=settings.output)
 
-    def _timed(self, model: Model, known: Figures, rounds: int, seconds: float) -> Figures:
-        feed, threads = self.samples[0], self.config.threads
-        runs = {
-            "input": timed_run(self.original, feed, threads=threads),
-            "trial": timed_run(model, feed, threads=threads),
-        }
+    def _compared(self, run: Run, count: int) -> Mapping[str, Fidelity]:
+        """A model against the original on the first samples."""
+        expected = iter(self._expected)
+        return compare_outputs(lambda _: next(expected), run, self.samples[:count])
+
+    def _timed(self, run: Run, known: Figures, rounds: int, seconds: float) -> Figures:
+        feed = self.samples[0]
+        runs = {"input": lambda: self._original_run(feed), "trial": lambda: run(feed)}
         found = measure_latency(runs, rounds=rounds, budget_seconds=seconds)
         return replace(
             known,
@@ -215,9 +225,7 @@ def hopeless(
 
 
 def _more_exact(one: Figures, other: Figures) -> bool:
-    return (
-        one.proxy is not None and other.proxy is not None and one.proxy >= other.proxy + _MARGIN
-    )
+    return one.proxy is not None and other.proxy is not None and one.proxy >= other.proxy + _MARGIN
 
 
 def _faster(one: Figures, other: Figures) -> bool:

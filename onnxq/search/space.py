@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,10 @@ from onnxq.config import (
     TrainingSpace,
     parse_config,
 )
+from onnxq.errors import UsageError
 from onnxq.search.dimensions import Choice, Dimension, Number, Value, Values
 from onnxq.search.formats import (
     DEFAULT,
-    FLOAT,
     Format,
     formats_of,
     rules_for,
@@ -112,42 +112,66 @@ class SearchSpace:
             or not (isinstance(selector, Name) and selector.name in touched)
         )
         overrides = (*default.overrides[:kept], *rules, *default.overrides[kept:])
-        return default.model_copy(update={"overrides": overrides, "skip": skip})
+        changed: dict[str, object] = {"overrides": overrides}
+        if skip != default.skip:
+            changed["skip"] = skip
+        return default.model_copy(update=changed)
 
 
-def make_space(space: Space, base: Config, ground: Ground) -> SearchSpace:
-    """The dimensions that a model and a target leave of what a configuration allows."""
-    layers = _layers(space, base, ground)
-    methods = _methods(space, base)
-    return SearchSpace(base, tuple(_dimensions(space, base, layers, methods)), layers, methods)
+def make_space(space: Space, base: Config, default: Config, ground: Ground) -> SearchSpace:
+    """The dimensions that a model and a target leave of what a configuration allows.
+
+    Args:
+        space: What the configuration allows.
+        base: The user's wishes for all trials.
+        default: The default recipe; what would only say the same is no choice.
+        ground: The calibrated model.
+    """
+    layers = _layers(space, base, default, ground)
+    methods = _methods(space, base, default)
+    found = [*_dimensions(space, base, default, layers, methods)]
+    found = [d for d in found if isinstance(d, Number) or len(d.options) > 1]
+    if not found:
+        raise UsageError(
+            "there is nothing to choose",
+            why="the target takes no other form of any layer, and all else is fixed",
+            remedy="let the configuration allow more under `space`",
+        )
+    return SearchSpace(base, tuple(found), layers, methods)
 
 
-def _layers(space: Space, base: Config, ground: Ground) -> Layers:
+def _layers(space: Space, base: Config, default: Config, ground: Ground) -> Layers:
     if space.layers is None:
         return Layers((), {})
     groups = layer_groups(ground.bench.model, ground.plan(base), space.layers.groups)
     every = [layer for group in groups for layer in group.layers]
     formats = formats_of(space.layers)
     plans = {form.name: ground.plan(whole_config(base, every, form)) for form in formats}
-    options = {group.name: tuple(taken(group.layers, plans, formats)) for group in groups}
-    return Layers(tuple(groups), options)
+    now = ground.plan(default)
+    options = {group.name: tuple(taken(group.layers, plans, formats, now)) for group in groups}
+    return Layers(tuple(group for group in groups if options[group.name]), options)
 
 
-def _methods(space: Space, base: Config) -> Mapping[str, RangeMethod]:
+def _methods(space: Space, base: Config, default: Config) -> Mapping[str, RangeMethod]:
     is_open = isinstance(base.calibration.method, Auto) or "ranges" in space.model_fields_set
-    return {describe(method): method for method in space.ranges} if is_open else {}
+    others = [method for method in space.ranges if method != default.calibration.method]
+    return {describe(method): method for method in others} if is_open else {}
 
 
 def _dimensions(
-    space: Space, base: Config, layers: Layers, methods: Mapping[str, RangeMethod]
+    space: Space,
+    base: Config,
+    default: Config,
+    layers: Layers,
+    methods: Mapping[str, RangeMethod],
 ) -> Iterator[Dimension]:
     for group in layers.groups:
         names = [form.name for form in layers.options[group.name]]
         yield Choice(group.name, (DEFAULT, *names))
-    if methods:
-        yield Choice(RANGES, (DEFAULT, *methods))
-    if base.weights.search is None and space.weight_scales:
-        yield Choice(SCALES, (DEFAULT, *space.weight_scales))
+    yield Choice(RANGES, (DEFAULT, *methods))
+    if base.weights.search is None:
+        others = [scales for scales in space.weight_scales if scales != default.weights.search]
+        yield Choice(SCALES, (DEFAULT, *others))
     if space.prune:
         yield Choice(PRUNE, tuple(float(ratio) for ratio in space.prune))
     if space.sparsify:
@@ -220,56 +244,3 @@ _CHANGES: Mapping[str, Callable[[SearchSpace, Config, Value], Config]] = {
     PRUNE: _with_pruning,
     SPARSIFY: _with_pattern,
 }
-
-
-@dataclass(frozen=True)
-class Start:
-    """A point that is tried before anything is proposed."""
-
-    name: str
-    values: Values
-
-
-def starts_of(space: SearchSpace) -> list[Start]:
-    """The default recipe, everything in integers, everything in float; then what is near them.
-
-    Neighbours of the default recipe differ from it in a single choice.
-    """
-    names = dict.fromkeys(
-        form.name for group in space.layers.groups for form in space.layers.options[group.name]
-    )
-    integers = [name for name in names if name != FLOAT]
-    floats = [name for name in names if name == FLOAT]
-    found = [
-        Start("default recipe", space.first),
-        *(
-            Start(f"all {name}", space.everywhere(name))
-            for name in (*integers[:1], *floats, *integers[1:])
-        ),
-        *_neighbours(space),
-    ]
-    seen: set[tuple[tuple[str, Value], ...]] = set()
-    return [start for start in found if not _met(start, seen)]
-
-
-def _met(start: Start, seen: set[tuple[tuple[str, Value], ...]]) -> bool:
-    key = tuple(sorted(start.values.items()))
-    before = key in seen
-    seen.add(key)
-    return before
-
-
-def _neighbours(space: SearchSpace) -> Iterator[Start]:
-    choices: Sequence[Choice] = [d for d in space.dimensions if isinstance(d, Choice)]
-    # The choices that concern everything first.
-    grouped = {group.name for group in space.layers.groups}
-    for dimension in sorted(choices, key=lambda choice: choice.name in grouped):
-        for option in dimension.options[1:]:
-            values = {**space.first, dimension.name: option}
-            yield Start(f"{dimension.name}: {option}", values)
-
-
-def capped(starts: Sequence[Start], trials: int | None) -> list[Start]:
-    """The first starts; sampling gets at least half of the trials beyond the first few."""
-    few = 6
-    return list(starts if trials is None else starts[: max(min(few, trials), trials // 2)])

@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from onnxq.errors import UsageError
 from onnxq.search.dimensions import Choice, Dimension, Values
 from onnxq.search.sampler import SeededByTrial
-from onnxq.search.space import Start
+from onnxq.search.starts import Start
 
 Trial: TypeAlias = optuna.trial.Trial
 
@@ -79,13 +80,14 @@ class SharedStudy:
         with _quiet():
             self._study.enqueue_trial(dict(start.values), user_attrs=attributes)
 
-    def ask(self, most: int | None) -> Trial | None:
+    def ask(self, most: int | None, known: Sequence[FrozenTrial]) -> Trial | None:
         """The next trial: from the queue, or proposed; None if there are enough.
 
         Args:
             most: Trials of the whole study.
+            known: `trials` as they are.
         """
-        if most is not None and not self._waiting() and self._counted() >= most:
+        if most is not None and not _waiting(known) and _counted(known) >= most:
             return None
         with _quiet():
             trial = self._study.ask(self._distributions)
@@ -109,21 +111,21 @@ class SharedStudy:
 
     def put_back(self, trial: Trial) -> None:
         """A trial was broken off; another process, or a later one, tries it."""
-        self._requeue(trial.params, trial.user_attrs)
-        self._study.tell(trial, state=TrialState.FAIL)
+        self._try_again(trial.number, trial.params, trial.user_attrs)
 
-    def revive(self) -> int:
-        """Put trials back whose processes have died; how many there were."""
-        dead = [t for t in self.trials if t.state == TrialState.RUNNING and _abandoned(t)]
-        done = 0
-        for trial in dead:
-            try:
-                self._study.tell(trial.number, state=TrialState.FAIL)
-            except (UpdateFinishedTrialError, ValueError):
-                continue  # Another process did it, or it lives.
-            self._requeue(trial.params, trial.user_attrs)
-            done += 1
-        return done
+    def revive(self) -> None:
+        """Put trials back whose processes have died."""
+        for trial in self.trials:
+            if trial.state == TrialState.RUNNING and _abandoned(trial):
+                self._try_again(trial.number, trial.params, trial.user_attrs)
+
+    def _try_again(self, number: int, values: Values, attributes: Mapping[str, Any]) -> None:
+        """Queue a trial anew, unless it was finished after all, or another process did so."""
+        try:
+            self._study.tell(number, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):
+            return
+        self._requeue(values, attributes)
 
     def _requeue(self, values: Values, attributes: Mapping[str, Any]) -> None:
         if values.keys() != self._distributions.keys():
@@ -132,24 +134,27 @@ class SharedStudy:
         with _quiet():
             self._study.enqueue_trial(dict(values), user_attrs=kept)
 
-    def _waiting(self) -> bool:
-        return any(trial.state == TrialState.WAITING for trial in self.trials)
-
-    def _counted(self) -> int:
-        return sum(trial.state != TrialState.FAIL for trial in self.trials)
-
     def _before(self, trial: Trial) -> int:
-        before = (t for t in self.trials if t.number < trial.number)
-        return sum(t.state != TrialState.FAIL for t in before)
+        return _counted([t for t in self.trials if t.number < trial.number])
 
 
-def find_study(setting: Setting) -> tuple[optuna.Study, Mapping[str, Any]] | None:
+def _waiting(trials: Sequence[FrozenTrial]) -> bool:
+    return any(trial.state == TrialState.WAITING for trial in trials)
+
+
+def _counted(trials: Sequence[FrozenTrial]) -> int:
+    """Those that count for the limit: what was broken off is tried again."""
+    return sum(trial.state != TrialState.FAIL for trial in trials)
+
+
+def find_study(
+    setting: Setting, storage: RDBStorage
+) -> tuple[optuna.Study, Mapping[str, Any]] | None:
     """A study that has begun, and what it began with; None if there is none.
 
     Raises:
-        UsageError: if the storage does not serve, or the study is of something else.
+        UsageError: if the study is of something else.
     """
-    storage = _storage(setting.url)
     sampler = SeededByTrial(setting.kind, setting.seed)
     try:
         with _quiet():
@@ -171,16 +176,16 @@ def find_study(setting: Setting) -> tuple[optuna.Study, Mapping[str, Any]] | Non
 
 
 def begin_study(
-    setting: Setting, begun: Mapping[str, Any], starts: Sequence[Start]
+    setting: Setting, storage: RDBStorage, begun: Mapping[str, Any], starts: Sequence[Start]
 ) -> tuple[optuna.Study, Mapping[str, Any]]:
     """Make a study with a queue; or find the one that another process made meanwhile.
 
     Args:
         setting: What makes it.
+        storage: Where it is kept.
         begun: What all its processes need to know, as JSON values.
         starts: The points to try first.
     """
-    storage = _storage(setting.url)
     sampler = SeededByTrial(setting.kind, setting.seed)
     try:
         with _quiet():
@@ -191,7 +196,7 @@ def begin_study(
                 directions=["minimize"] * setting.objectives,
             )
     except DuplicatedStudyError:
-        found = find_study(setting)
+        found = find_study(setting, storage)
         if found is None:
             raise UsageError(
                 f"the study '{setting.name}' was deleted", where=_shown(setting.url)
@@ -221,8 +226,12 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.absolute().as_posix()}"
 
 
-def _storage(url: str) -> RDBStorage:
-    """Open a storage; two processes that make its tables at once get in each other's way."""
+def open_storage(url: str) -> RDBStorage:
+    """Open a storage; two processes that make its tables at once get in each other's way.
+
+    Raises:
+        UsageError: if it does not serve.
+    """
     is_file = url.startswith("sqlite")
     arguments = {"connect_args": {"timeout": _FOREVER}} if is_file else {"pool_pre_ping": True}
     failed: Exception | None = None
@@ -288,5 +297,14 @@ def _lives(process: int) -> bool:
     return True
 
 
-class _quiet:  # noqa: N801  a context manager
-    """Optuna without its log and its warnings of experimental parts."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its log, and without its warnings of experimental parts."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from onnxq.config import MatchOutputs
 from onnxq.engine import Feed
 from onnxq.graph import Model
 from onnxq.training.blocks import Block, blocks_of
+from onnxq.training.checkpoints import load_checkpoint, save_checkpoint
 from onnxq.training.fake_quantize import FakeQuantize
 from onnxq.training.losses import Losses
 from onnxq.training.module import TorchModel
@@ -44,9 +46,10 @@ def train_blocks(
     blocks = blocks_of(model, weighted_layers(quantized.plan), settings.layers)
     ours = _Values(quantized.network, task.train, task.device)
     theirs = _Values(original, task.train, task.device)
-    history: list[Evaluation] = []
-    seconds, total = 0.0, settings.steps * len(blocks)
-    for number, block in enumerate(blocks):
+    begun = _resumed(task, quantized, blocks, ours, theirs)
+    history, seconds = begun.history, begun.seconds
+    total = settings.steps * len(blocks)
+    for number, block in enumerate(blocks[begun.blocks :], begun.blocks):
         done = number * settings.steps
         tell = _Told(report, done, total, settings.steps)
         result = train(_block_task(task, block, quantized, ours, theirs), tell)
@@ -54,8 +57,48 @@ def train_blocks(
         history += [replace(e, step=done + e.step) for e in result.history]
         ours.advance(block)
         theirs.advance(block)
+        _save(task, quantized, _Begun(number + 1, history, seconds), ours)
     first, last = history[0].held_out, history[-1].held_out
     return TrainingResult(total, total, first, last, tuple(history), "", seconds)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What is done: how many blocks, and how they went."""
+
+    blocks: int
+    history: list[Evaluation]
+    seconds: float
+
+
+def _save(task: Task, quantized: QuantizedTorch, begun: _Begun, ours: _Values) -> None:
+    if task.settings.checkpoints is None or not task.processes.is_first:
+        return
+    state = {
+        "blocks": begun.blocks,
+        "seconds": begun.seconds,
+        "history": [[e.step, e.loss, e.held_out, e.rate] for e in begun.history],
+        "network": quantized.network.state_dict(),
+        # Later blocks may train quantizers of earlier ones: values are not computed again.
+        "values": ours.at,
+    }
+    save_checkpoint(Path(task.settings.checkpoints), task.key, state)
+
+
+def _resumed(
+    task: Task, quantized: QuantizedTorch, blocks: Sequence[Block], ours: _Values, theirs: _Values
+) -> _Begun:
+    """Go on behind the last block that a stopped run finished."""
+    directory = task.settings.checkpoints
+    state = None if directory is None else load_checkpoint(Path(directory), task.key)
+    if state is None:
+        return _Begun(0, [], 0.0)
+    quantized.network.load_state_dict(state["network"])
+    ours.at = state["values"]
+    for block in blocks[: state["blocks"]]:
+        theirs.advance(block)
+    history = [Evaluation(*numbers) for numbers in state["history"]]
+    return _Begun(state["blocks"], history, state["seconds"])
 
 
 @dataclass(frozen=True)

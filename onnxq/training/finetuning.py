@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from onnxq.config import Finetune
+from onnxq.config import Finetune, MatchFeatures
 from onnxq.engine import Feed
 from onnxq.errors import DataError
 from onnxq.graph import Model
@@ -24,6 +24,7 @@ from onnxq.training.blocks import ends_of_blocks
 from onnxq.training.blockwise import train_blocks
 from onnxq.training.distributed import Processes, connected, device_for, processes_around
 from onnxq.training.fake_quantize import ClippedAbove, DecideRounding, RoundingPhases
+from onnxq.training.features import comparable, require_comparable
 from onnxq.training.importing import to_torch
 from onnxq.training.losses import Losses, default_losses
 from onnxq.training.masks import HeldMasks, masks_of
@@ -159,6 +160,7 @@ class _Work:
             outputs,
             self._ends_of_blocks(),
         )
+        require_comparable(self.network, self.teacher_model, job.feeds[0], self.losses.features)
         self.student = Network(self.network, outputs, self.losses.features)
         self.teacher = Network(self.teacher_model, outputs, self.losses.features)
 
@@ -244,8 +246,16 @@ class _Work:
     def _ends_of_blocks(self) -> list[str]:
         """Inside a small model, of smaller blocks."""
         layers = self._layers()
-        found = ends_of_blocks(self.job.model, layers, _LAYERS_PER_FEATURE)
-        return found or ends_of_blocks(self.job.model, layers, 1)
+        for count in (_LAYERS_PER_FEATURE, 1):
+            found = self._comparable(ends_of_blocks(self.job.model, layers, count))
+            if found:
+                return found
+        return []
+
+    def _comparable(self, names: Sequence[str]) -> list[str]:
+        if not any(isinstance(one, MatchFeatures) for one in self.settings.losses):
+            return list(names)
+        return comparable(self.network, self.teacher_model, self.job.feeds[0], names)
 
     def _float_outputs(self) -> list[str]:
         found = run_arrays(self.teacher_model, self.job.feeds[0])

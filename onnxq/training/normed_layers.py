@@ -11,8 +11,9 @@ folded by two         y = conv(x, q(W·f))·σ/σ_B + β + (b - μ_B)·γ/σ_B,
 BN normalises by the batch while training, and by the running statistics in evaluation and once
 these stand still; folded by two it is then conv(x, q(W·f)) + β + (b - μ)·f (Krishnamoorthi 2018,
 arXiv:1806.08342, section 3.2.2). In evaluation all three are what one layer with folded weight
-computes. The sign changes no scale of a tensor by more than swapping its ends, and lets the
-rounded weight be stored as it is, with a scale of its own for each channel.
+computes, and the bias of that layer is rounded as it will be stored. Changing the sign swaps the
+ends of a range at most, and lets the rounded weight be stored as it is, with a scale of its own
+for each channel.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onnxq.quant import Codes, QParams, Scheme
-from onnxq.training.fake_quantize import WeightQuantizer
+from onnxq.training.fake_quantize import FakeQuantize, WeightQuantizer
 from onnxq.training.folded_layers import FoldedLayer
 
 _TINY = 1e-12
@@ -70,6 +71,7 @@ class NormedLayer(nn.Module):
         run: Callable[..., Any],
         quantizer: WeightQuantizer | None,
         folding: Folding,
+        data: FakeQuantize | None = None,
     ) -> None:
         """Begin with the values of the model.
 
@@ -78,6 +80,8 @@ class NormedLayer(nn.Module):
             run: Computes the layer from data, weight and bias.
             quantizer: Rounds its weight, as the folding wants it.
             folding: How.
+            data: Rounds what the layer reads, where its bias will be int32 with the scale of
+                data × weight; it belongs to others.
         """
         super().__init__()
         self.node, self.axis = layer.node, layer.axis
@@ -90,6 +94,7 @@ class NormedLayer(nn.Module):
         self.register_buffer("variance", torch.from_numpy(np.array(layer.variance)))
         self.quantizer, self.folding, self.still = quantizer, folding, False
         self._run = run
+        self._data = () if data is None or quantizer is None else (data,)
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 data of the layer, to what its normalisation gives."""
@@ -104,8 +109,10 @@ class NormedLayer(nn.Module):
                 aligned = self._aligned(factor)
                 y = self._run(x, self._rounded(self.weight * aligned) / aligned, self.bias)
             case Folding.BY_TWO:
-                return self._folded_by_two(x, learns=learns)
-        return self._normalised(y, learns=learns)
+                y = self._folded_by_two(x, learns=learns)
+                return y if learns else y + _beside(self._bias_error(), y)
+        y = self._normalised(y, learns=learns)
+        return y if learns else y + _beside(self._bias_error(), y)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias as one layer without normalisation has them."""
@@ -123,16 +130,32 @@ class NormedLayer(nn.Module):
         with torch.no_grad():
             sign = self._sign()
             found = self.quantizer.codes(self.weight * sign)
-            factor = self._factor().abs().reshape(-1)
-        step = found.parameters.scale * factor.numpy()
-        # A channel that is switched off has any scale: its codes are made zero.
-        off = step < _TINY
-        step = np.where(off, found.parameters.scale, step).astype(np.float32)
+            step = self._stored_scale().reshape(-1).cpu().numpy()
+            off = (self._factor().abs() * self.quantizer.scale()).cpu().numpy() < _TINY
         zero = np.broadcast_to(found.parameters.zero_point, step.shape).copy()
         values = np.moveaxis(found.values.copy(), self.axis, 0)
         values[off] = zero[off].reshape(-1, *[1] * (values.ndim - 1))
         parameters = QParams(scheme, step, zero)
         return Codes(np.ascontiguousarray(np.moveaxis(values, 0, self.axis)), parameters)
+
+    def _bias_error(self) -> Tensor:
+        """What rounding adds to the folded bias, as `onnxq.quant.quantize_bias` has it."""
+        with torch.no_grad():
+            bias = self.folded()[1]
+            rounds = all(one.enabled for one in (*self._data, self.quantizer) if one is not None)
+            if not self._data or not rounds:
+                return torch.zeros_like(bias)
+            step = (self._data[0].scale() * self._stored_scale()).double()
+            return (torch.round(bias.double() / step) * step).to(bias.dtype) - bias
+
+    def _stored_scale(self) -> Tensor:
+        """The scale of the folded weight; a channel that is switched off has any."""
+        assert self.quantizer is not None
+        scale = self.quantizer.scale()
+        if self.folding is not Folding.BESIDE:
+            return scale
+        folded = scale * self._factor().abs()
+        return torch.where(folded < _TINY, scale, folded)
 
     def _folded_by_two(self, x: Tensor, *, learns: bool) -> Tensor:
         rounded = self._rounded(self.weight * self._aligned(self._factor()))

@@ -118,20 +118,37 @@ def quantized_torch(
         _weight_quantizers(plan, weights, nodes, settings),
     )
     network.transforms = [
-        *_of_activations(made),
-        *_of_weights(made, nodes, masks or {}),
+        *_of_activations(made, _of_rows(made, nodes)),
+        *_of_tables(made, _of_rows(made, nodes)),
+        *_of_weights(made, masks or {}),
         *_of_biases(made),
     ]
     return made
 
 
-def _of_activations(made: QuantizedTorch) -> Iterator[Transform]:
-    """Who reads codes reads rounded values; so does everyone, where the float value is gone."""
+def _of_rows(made: QuantizedTorch, nodes: Mapping[str, Node]) -> dict[str, WeightQuantizer]:
+    """Quantizers of tables, by what is looked up in them: that is less than a whole table."""
+    plan = made.plan
+    return {
+        nodes[use.node].outputs[0].name: quantizer
+        for use, quantizer in made.weights.items()
+        if isinstance(plan.operands[use], Rows)
+    }
+
+
+def _of_activations(
+    made: QuantizedTorch, rows: Mapping[str, WeightQuantizer]
+) -> Iterator[Transform]:
+    """Who reads codes reads rounded values; so does everyone, where the float value is gone.
+
+    What is looked up in a table is rounded as the table is, first of all.
+    """
     plan = made.plan
     codes = frozenset(name for name, d in plan.integer_nodes.items() if d.reads_codes)
     for name, quantizer in made.activations.items():
         everyone = plan.activations[name].everyone
-        yield Transform(name, quantizer, None if everyone else codes, everyone)
+        module = nn.Sequential(rows[name], quantizer) if name in rows else quantizer
+        yield Transform(name, module, None if everyone else codes, everyone)
 
 
 def masking(masks: Mapping[str, nn.Module]) -> list[Transform]:
@@ -139,16 +156,18 @@ def masking(masks: Mapping[str, nn.Module]) -> list[Transform]:
     return [Transform(name, module) for name, module in masks.items()]
 
 
-def _of_weights(
-    made: QuantizedTorch, nodes: Mapping[str, Node], masks: Mapping[str, nn.Module]
-) -> Iterator[Transform]:
+def _of_tables(made: QuantizedTorch, rows: Mapping[str, WeightQuantizer]) -> Iterator[Transform]:
+    for tensor, quantizer in rows.items():
+        activation = made.plan.activations.get(tensor)
+        if activation is None or not activation.everyone:
+            yield Transform(tensor, quantizer, output=True)
+
+
+def _of_weights(made: QuantizedTorch, masks: Mapping[str, nn.Module]) -> Iterator[Transform]:
     readers: dict[tuple[str, int], set[str]] = {}
     for use, quantizer in made.weights.items():
         operand = made.plan.operands[use]
-        if isinstance(operand, Rows):
-            # Rounding the rows that were looked up spares rounding the table.
-            yield Transform(nodes[use.node].outputs[0].name, quantizer, output=True)
-        elif isinstance(operand, Weight):
+        if isinstance(operand, Weight):
             readers.setdefault((operand.tensor, id(quantizer)), set()).add(use.node)
     by_id = {id(quantizer): quantizer for quantizer in made.weights.values()}
     for (tensor, key), names in readers.items():

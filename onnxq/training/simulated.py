@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from pickle import PickleError
 from typing import Any
@@ -12,52 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxq.compat.refusing import WrongValueError
-from onnxq.config import FakeQuantization
-from onnxq.errors import UsageError
+from onnxq.errors import DataError, UsageError
 from onnxq.graph import Model, copy_model, read
 from onnxq.passes import DeduplicateConstants, InsertQDQ, apply_passes, stored_constant
-from onnxq.passes import weight_parameters as parameters_of_weights
-from onnxq.plan import Bias, Plan, Use, Weight
-from onnxq.quant import Codes, PerChannel, PerTensor, QParams, choose_qparams, qparams_of
-from onnxq.quant import quantize_bias
+from onnxq.plan import Bias, Plan, Rows, Use, Weight
+from onnxq.quant import Codes, QParams, quantize_bias
 from onnxq.training.batch_norm import BatchNormMode
-from onnxq.training.blueprint import Operation
-from onnxq.training.fake_quantize import FakeQuantize, WeightQuantizer, weight_quantizer
-from onnxq.training.folded_layers import FoldedLayer
-from onnxq.training.module import TorchModel
-from onnxq.training.normed_layers import Folding, NormedLayer
-from onnxq.training.operators import Operator
-from onnxq.training.operators.elementwise import identity
-from onnxq.training.quantized import QuantizedTorch, quantized_torch
-from onnxq.training.transforms import Transform
+from onnxq.training.fake_quantize import FakeQuantize, WeightQuantizer
+from onnxq.training.simulation import Simulation, build_simulation
 from onnxq.training.write_back import write_back
-
-_FIRST_RANGE = 6.0
-"""Activations are taken to lie between -6 and 6 until a batch was seen."""
-
-
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What is simulated.
-
-    Attributes:
-        model: The float model that the plan was made for.
-        plan: What is rounded.
-        folded: Layers of it that train with their batch normalisation, by name.
-        folding: How their weights are rounded.
-        per_channel: Whether weights rounded before folding have one scale per channel.
-        delays: Training steps before activations, and weights, are rounded.
-        freeze: Training steps after which statistics of batch normalisation stand still.
-    """
-
-    model: Model
-    plan: Plan
-    folded: Mapping[str, FoldedLayer] = field(default_factory=dict)
-    folding: Folding = Folding.BESIDE
-    per_channel: bool = False
-    delays: tuple[int, int] = (0, 0)
-    freeze: int = 10_000_000
 
 
 class SimulatedNetwork(nn.Module):
@@ -84,14 +47,18 @@ class SimulatedNetwork(nn.Module):
         super().__init__()
         self.simulation = simulation
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self._quantized, layers = _built(simulation)
+        self._quantized, layers = build_simulation(simulation)
         self.network = self._quantized.network
         self._layers = tuple(layers)
         self._fresh: set[int] = set()
         for activation in dict.fromkeys(self._quantized.activations.values()):
             activation.register_forward_pre_hook(self._see_first)
+        # What passes the quantizer of a table are the rows looked up, not the table.
+        tables = {u: o for u, o in simulation.plan.operands.items() if isinstance(o, Rows)}
+        self._tables = {self._quantized.weights[u]: o.tensor for u, o in tables.items()}
         for weight in self._weights:
-            weight.register_forward_pre_hook(_follow_weight)
+            if weight not in self._tables:
+                weight.register_forward_pre_hook(_follow_weight)
 
     @property
     def folded(self) -> tuple[str, ...]:
@@ -150,6 +117,8 @@ class SimulatedNetwork(nn.Module):
                 quantizer.observing = self.training
         if self.training and step == 0:
             self._fresh = {id(one) for one in self._quantized.activations.values()}
+        for quantizer, name in self._tables.items():
+            _follow_weight(quantizer, (self.network.tensors_by_name[name],))
         still = step >= simulation.freeze
         for layer in self._layers:
             layer.still = still
@@ -188,7 +157,7 @@ class SimulatedNetwork(nn.Module):
             with torch.no_grad():
                 values = layer.folded()
             for tensor, value in zip(stored, values, strict=True):
-                shape = read(tensor).shape  # type: ignore[arg-type]  # constants, as checked before
+                shape = read(tensor).shape
                 found[tensor.name] = value.cpu().numpy().reshape(shape)
         return found
 
@@ -214,12 +183,12 @@ def load_state(network: SimulatedNetwork, path: Path) -> None:
     """Load what `torch.save(network.state_dict(), path)` wrote.
 
     Raises:
-        WrongValueError: if the file is no checkpoint of this module.
+        DataError: if the file is no checkpoint of this module.
     """
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, LookupError, TypeError, EOFError, ValueError, PickleError) as e:
-        raise WrongValueError(
+        raise DataError(
             "is no checkpoint of this module",
             where=str(path),
             why=f"{type(e).__name__}: {e}".splitlines()[0],
@@ -232,68 +201,6 @@ def _follow_weight(quantizer: nn.Module, inputs: Sequence[Tensor]) -> None:
     assert isinstance(quantizer, FakeQuantize)
     with torch.no_grad():
         quantizer.grid.follow(*quantizer.grouping.ends(inputs[0].detach()))
-
-
-def _built(simulation: Simulation) -> tuple[QuantizedTorch, list[NormedLayer]]:
-    model, plan = simulation.model, simulation.plan
-    starts = {name: _first_range(plan, name) for name in plan.activations}
-    settings = FakeQuantization(weights="arq", activations="ste", outer_bits=None)
-    weights = parameters_of_weights(model, plan, starts)
-    made = quantized_torch(model, plan, starts, weights, settings)
-    if not simulation.folded:
-        return made, []
-    layers = [_layer(simulation, made, name) for name in simulation.folded]
-    network = _with_layers(made.network, layers)
-    return replace(made, network=network), layers
-
-
-def _first_range(plan: Plan, name: str) -> QParams:
-    activation = plan.activations[name]
-    low = -_FIRST_RANGE if activation.low is None else max(-_FIRST_RANGE, activation.low)
-    high = _FIRST_RANGE if activation.high is None else min(_FIRST_RANGE, activation.high)
-    return choose_qparams(activation.scheme, min(low, 0.0), max(high, 0.0))
-
-
-def _layer(simulation: Simulation, made: QuantizedTorch, name: str) -> NormedLayer:
-    layer, folding = simulation.folded[name], simulation.folding
-    [operation] = [o for o in made.network.blueprint.operations if o.name == name]
-    quantizer = made.weights.get(Use(name, 1))
-    if quantizer is not None and folding is Folding.BESIDE:
-        grain = PerChannel(layer.axis) if simulation.per_channel else PerTensor()
-        scheme = replace(quantizer.grid.scheme, granularity=grain)
-        quantizer = weight_quantizer("arq", layer.weight, qparams_of(scheme, layer.weight))
-    return NormedLayer(layer, operation.run, quantizer, folding)
-
-
-def _with_layers(network: TorchModel, layers: Sequence[NormedLayer]) -> TorchModel:
-    """The network with these layers in the place of those that have their names."""
-    by_name = {layer.node: layer for layer in layers}
-    operations: list[Operation] = []
-    own: list[Transform] = []
-    gone: set[str] = set()
-    for operation in network.blueprint.operations:
-        layer = by_name.get(operation.name)
-        if layer is None:
-            operations.append(operation)
-            continue
-        gone.update(operation.inputs[1:])
-        # Two copies with the layer between them: what reads the data rounded goes on to do so.
-        between = f"{operation.inputs[0]}\nread by {operation.name}"
-        after = f"{operation.name}\nwith its normalisation"
-        operations += [
-            _copying(operation.name, operation.inputs[0], between),
-            _copying(after, between, operation.outputs[0]),
-        ]
-        own.append(Transform(between, layer, frozenset([after])))
-    weights = {n: p for n, p in network.parameters_by_name.items() if n not in gone}
-    blueprint = replace(network.blueprint, operations=tuple(operations))
-    made = TorchModel(blueprint, weights, network.statistics.by_name())
-    made.transforms = [*(t for t in network.transforms if t.tensor not in gone), *own]
-    return made
-
-
-def _copying(name: str, source: str, target: str) -> Operation:
-    return Operation(name, "Identity", identity, (source,), (target,), Operator(identity))
 
 
 def _with_room(

@@ -18,17 +18,20 @@ from onnxq.measure import (
     Fidelity,
     Latency,
     Pair,
+    Work,
     compare_layers,
-    compare_outputs,
+    compare_results,
     file_size,
     load_labels,
     measure_accuracy,
     measure_latency,
     parse_metric,
+    reported_metrics,
     timed_run,
 )
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.sampling import judging_samples
+from onnxq.workflow.sizes import work_of_both
 
 VERSION = 1
 _LAYER_SAMPLES = 8
@@ -65,6 +68,7 @@ class Comparison:
         accuracy: Of both, if there were labels.
         latency: Of both, measured in turns; None if not asked for.
         seconds: Time by stage.
+        work: What one run of each computes.
     """
 
     models: tuple[str, str]
@@ -75,6 +79,7 @@ class Comparison:
     accuracy: tuple[Accuracy, Accuracy] | None
     latency: Latency | None
     seconds: Mapping[str, float] = field(compare=False)
+    work: tuple[Work, Work] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -86,6 +91,13 @@ class Comparison:
             "fidelity": {name: asdict(found) for name, found in self.fidelity.items()},
             "layers": None if self.layers is None else [asdict(layer) for layer in self.layers],
             "accuracy": None if self.accuracy is None else [_scores(a) for a in self.accuracy],
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=self.bytes,
+                work=self.work,
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "latency": None if self.latency is None else asdict(self.latency),
             "seconds": dict(self.seconds),
         }
@@ -127,7 +139,7 @@ def compare(
         runs = (runner(sessions[0]), runner(sessions[1]))
         samples = judging_samples(config, input_specs(sessions[0]), dimensions)
     with stages.stage("compare outputs"):
-        fidelity = compare_outputs(*runs, Counted(samples.feeds, "compare outputs", progress))
+        fidelity = compare_results(*runs, Counted(samples.feeds, "compare outputs", progress))
     with stages.stage("measure accuracy"):
         accuracy = _accuracy(runs, samples.feeds, config)
     with stages.stage("compare layers"):
@@ -143,6 +155,7 @@ def compare(
         accuracy=accuracy,
         latency=latency,
         seconds=stages.seconds,
+        work=work_of_both(*models),
     )
 
 

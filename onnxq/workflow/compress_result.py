@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from onnxq.graph import Model
-from onnxq.measure import Accuracy, Fidelity, Latency
+from onnxq.measure import Accuracy, Fidelity, Latency, Work, reported_metrics
 from onnxq.workflow.result import Sizes
 from onnxq.workflow.verdict import Finding, Verdict
 
@@ -50,6 +50,7 @@ class CompressResult:
         verdict: Whether the budget holds, and the gate of the last stage that ran.
         warnings: What the user should know.
         seconds: Time by stage.
+        work: What one run of the original and of the result computes.
     """
 
     model: Model = field(repr=False)
@@ -62,6 +63,7 @@ class CompressResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
+    work: tuple[Work, Work] | None = None
 
     @property
     def success(self) -> bool:
@@ -86,6 +88,13 @@ class CompressResult:
                 which: {n: getattr(a, n) for n in ("metric", "value", "samples", "standard_error")}
                 for which, a in zip(("input", "output"), self.accuracy, strict=True)
             },
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=(self.sizes.input, self.sizes.output),
+                work=self.work,
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "latency": None if self.latency is None else asdict(self.latency),
             "size": {**asdict(self.sizes), "ratio": self.sizes.input / max(self.sizes.output, 1)},
             "seconds": dict(self.seconds),

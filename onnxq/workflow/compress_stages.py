@@ -86,7 +86,7 @@ def _sparsify(given: Given) -> Done:
 def _finetune(given: Given) -> Done:
     tuned = given.config.finetune or Finetune()
     if given.folder is not None:
-        tuned = tuned.model_copy(update={"checkpoints": str(given.folder / "checkpoints")})
+        tuned = tuned.model_copy(update={"checkpoints": str(given.folder)})
     found = finetune(
         given.model,
         data=given.calibration if tuned.data is None else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from time import perf_counter
 
 from onnxq.config import Config
@@ -20,7 +21,7 @@ from onnxq.workflow.progress import Progress, Stages, silent
 from onnxq.workflow.proving import judging_samples
 from onnxq.workflow.result import Sizes
 from onnxq.workflow.samples import Division, own_copy
-from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.sizes import stored_size, work_of_both
 from onnxq.workflow.stage_files import load_stage, save_stage
 from onnxq.workflow.standing import stand
 from onnxq.workflow.verdict import Verdict, judge
@@ -90,7 +91,15 @@ class _Job:
             done = self._stage(
                 name,
                 key,
-                Given(model, self.original, config, self.calibration, self.folder, self.progress),
+                Given(
+                    model,
+                    self.original,
+                    config,
+                    self.calibration,
+                    # What one setting left behind is nothing that another could go on from.
+                    self.folder and self.folder / "unfinished" / key[:16],
+                    self.progress,
+                ),
             )
             model = done.model
             if not Verdict(done.gate).success:
@@ -108,6 +117,10 @@ class _Job:
             seconds = perf_counter() - started
             if self.folder is not None:
                 save_stage(self.folder, name, key, done, seconds)
+                # What follows reads the model as a second call would: files order some things anew.
+                kept = load_stage(self.folder, name, key)
+                done = done if kept is None else kept[0]
+                rmtree(self.folder / "unfinished", ignore_errors=True)
         size = stored_size(done.model)
         report = StageReport(name, done.text, done.gate, found is not None, size, seconds)
         self.reports.append(report)
@@ -142,4 +155,5 @@ class _Job:
             verdict=Verdict((*self.reports[-1].findings, *found.findings)),
             warnings=(*self.warnings, *([proof.objection] if proof.objection else [])),
             seconds=self.stages.seconds,
+            work=work_of_both(self.original, model),
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnxq.graph import Model, Node
-from onnxq.measure import bytes_by_dtype, count_macs
+from onnxq.measure import Work, bytes_by_dtype, work_of
 from onnxq.workflow.sizes import outlined
 
 
@@ -24,6 +24,7 @@ class Contents:
         constant_bytes: Bytes of the constants.
         file_bytes: Bytes of the file, its external data among them.
         macs: Multiply-accumulates of one run; None where they were not counted.
+        work: The same with the bits of what is multiplied.
     """
 
     nodes: int
@@ -32,6 +33,7 @@ class Contents:
     constant_bytes: int
     file_bytes: int
     macs: int | None
+    work: Work | None = None
 
 
 def contents_of(model: Model, dimensions: Mapping[str, int] | None) -> Contents:
@@ -44,6 +46,7 @@ def contents_of(model: Model, dimensions: Mapping[str, int] | None) -> Contents:
     """
     proto, size = outlined(model)
     operators = Counter(_operator(n) for n in model.all_nodes if n.op != "Constant")
+    work = None if dimensions is None else work_of(proto, dimensions)
     ordered = sorted(operators.items(), key=lambda entry: (-entry[1], entry[0]))
     return Contents(
         nodes=operators.total(),
@@ -51,8 +54,14 @@ def contents_of(model: Model, dimensions: Mapping[str, int] | None) -> Contents:
         opset=model.opset,
         constant_bytes=sum(bytes_by_dtype(proto).values()),
         file_bytes=size,
-        macs=None if dimensions is None else count_macs(proto, dimensions).macs,
+        macs=None if work is None else work.macs,
+        work=work,
     )
+
+
+def work_of_contents(before: Contents, after: Contents) -> tuple[Work, Work] | None:
+    """The work of both, where it was counted."""
+    return (before.work, after.work) if before.work and after.work else None
 
 
 def _operator(node: Node) -> str:

@@ -200,13 +200,11 @@ def _rounded(model: Model, plan: Plan, parameters: Mapping[str, QParams]) -> Ite
 def _codes_of(model: Model, tensor: Variable) -> tuple[Variable | None, str | None]:
     """A tensor's codes, and its own name where its float value is read beside them."""
     maker = tensor.inputs[0] if tensor.inputs else None
-    if maker is not None and maker.op == "DequantizeLinear":
-        source = maker.inputs[0]
-        return (source if isinstance(source, Variable) else None), None
     ways = [_limited(node.outputs[0]) for node in tensor.outputs if node.op == "QuantizeLinear"]
     ways = ways or [way for node in tensor.outputs if (way := _after_clip(node)) is not None]
     if not ways:
-        return None, None
+        source = maker.inputs[0] if maker is not None and maker.op == "DequantizeLinear" else None
+        return (source if isinstance(source, Variable) else None), None
     others = len(ways) < len(tensor.outputs) or is_output(model, tensor)
     return ways[0], tensor.name if others and maker is not None else None
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from onnxq.graph import Model
-from onnxq.measure import Accuracy, Fidelity, Latency
+from onnxq.measure import Accuracy, Fidelity, Latency, Work, reported_metrics
 from onnxq.plan import Plan
 from onnxq.workflow.result import Sizes
 from onnxq.workflow.verdict import Verdict
@@ -89,6 +89,7 @@ class FinetuneResult:
         verdict: Whether the budget holds.
         warnings: What the user should know.
         seconds: Time by stage.
+        work: What one run of the original and of the result computes.
         writes: Whether this process writes files, of several that trained together.
     """
 
@@ -109,6 +110,7 @@ class FinetuneResult:
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
     writes: bool = True
+    work: tuple[Work, Work] | None = None
 
     @property
     def success(self) -> bool:
@@ -136,6 +138,13 @@ class FinetuneResult:
                 which: _score(one)
                 for which, one in zip(("teacher", "result"), self.accuracy, strict=True)
             },
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=(self.sizes.input, self.sizes.output),
+                work=self.work,
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "latency": None if self.latency is None else asdict(self.latency),
             "size": asdict(self.sizes),
             "weights_by_bits": {str(bits): count for bits, count in self.bits.items()},

@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from onnxq.calibration import open_feeds
 from onnxq.config import Config, Finetune
-from onnxq.engine import Feed, InputSpec, Optimization, input_specs, open_session, runner
-from onnxq.graph import Model, Source, load
+from onnxq.engine import (
+    Feed,
+    InputSpec,
+    NotLoadedError,
+    Optimization,
+    input_specs,
+    open_session,
+    runner,
+)
+from onnxq.graph import Model, Source, copy_model, load
 from onnxq.measure import (
     Accuracy,
     bytes_by_dtype,
@@ -22,7 +30,13 @@ from onnxq.measure import (
     measure_accuracy,
     parse_metric,
 )
-from onnxq.passes import stored_constant, weight_parameters
+from onnxq.passes import (
+    DeduplicateConstants,
+    PackTwoBits,
+    apply_passes,
+    stored_constant,
+    weight_parameters,
+)
 from onnxq.plan import Plan, Weight
 from onnxq.targets import Target, load_target
 from onnxq.workflow.calibrated import calibrate
@@ -40,7 +54,7 @@ from onnxq.workflow.proving import (
 )
 from onnxq.workflow.result import Sizes
 from onnxq.workflow.samples import Division, own_copy
-from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.sizes import stored_size, work_of_both
 from onnxq.workflow.standing import stand
 from onnxq.workflow.verdict import judge
 from onnxq.workflow.widths import with_wide_ends
@@ -142,6 +156,7 @@ class _Job:
             warnings=tuple(self._warnings(learned)),
             seconds=self.stages.seconds,
             writes=learned.is_first,
+            work=work_of_both(self.original, model),
         )
 
     def _read(self, data: object) -> list[Feed]:
@@ -172,13 +187,14 @@ class _Job:
         """The plan with the ranges that training begins with."""
         if self.settings.quantization is None:
             return None
-        config, outer = self.config, self.settings.quantization.outer_bits
+        model, config, outer = self.original, self.config, self.settings.quantization.outer_bits
         if outer is not None:
-            ready = make_ready(self.original, self.target, config, None)
-            config = with_wide_ends(config, ready.model, self.target, outer)
+            # Its rules name what there is after the preparation, which is done again to no effect.
+            model = make_ready(self.original, self.target, config, feeds[:1]).model
+            config = with_wide_ends(config, model, self.target, outer)
         calibration = config.calibration
         given: object = None if calibration.data or calibration.random else feeds
-        found = calibrate(self.original, given, config, self.target, self.stages, self.progress)
+        found = calibrate(model, given, config, self.target, self.stages, self.progress)
         return found.quantization
 
     def _learn(
@@ -226,7 +242,7 @@ class _Job:
             parameters=learned.parameters,
             weights=learned.codes,
         )
-        return made.build(), made.plan
+        return _packed(made.build()), made.plan
 
     def _judging(self, learned: Learned) -> JudgingSamples:
         if self.config.evaluate.data is not None:
@@ -284,6 +300,17 @@ class _Job:
             yield fused
         if learned.result.stopped:
             yield f"training ended early: {learned.result.stopped}"
+
+
+def _packed(model: Model) -> Model:
+    """The model with four 2-bit codes to a byte, where it may hold and the engine load them."""
+    packed = copy_model(model)
+    apply_passes(packed, [PackTwoBits(), DeduplicateConstants()])
+    try:
+        open_session(packed)
+    except NotLoadedError:
+        return model
+    return packed
 
 
 def _training(learned: Learned) -> Training:

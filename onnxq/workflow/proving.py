@@ -14,7 +14,7 @@ from onnxq.measure import (
     Accuracy,
     Fidelity,
     Latency,
-    compare_outputs,
+    compare_results,
     load_labels,
     measure_accuracy,
     parse_metric,
@@ -107,7 +107,7 @@ def prove(
         placement = read_placement(quantized, plan) if target.measurable else None
         run_original = runner(open_session(original))
         feeds = Counted(samples.feeds, "verify", progress)
-        fidelity = compare_outputs(run_original, run_quantized, feeds)
+        fidelity = compare_results(run_original, run_quantized, feeds)
         accuracy = measure_both(run_original, run_quantized, feeds, config)
     latency = None
     with stages.stage("measure speed"):

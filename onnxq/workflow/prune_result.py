@@ -8,10 +8,10 @@ from typing import Any
 
 from onnxq.coupling import Frozen
 from onnxq.graph import Model
-from onnxq.measure import Accuracy, Fidelity, Latency
+from onnxq.measure import Accuracy, Fidelity, Latency, reported_metrics
 from onnxq.passes import PassReport
 from onnxq.pruning import Rounded
-from onnxq.workflow.contents import Contents
+from onnxq.workflow.contents import Contents, work_of_contents
 from onnxq.workflow.verdict import Verdict
 
 VERSION = 1
@@ -148,6 +148,13 @@ class PruneResult:
                 "before_repair": {name: asdict(f) for name, f in self.unrepaired.items()},
             },
             "accuracy": _scores(self.accuracy),
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=(self.before.file_bytes, self.after.file_bytes),
+                work=work_of_contents(self.before, self.after),
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "latency": None if self.latency is None else asdict(self.latency),
             "groups": [{**asdict(group), "kept": group.kept} for group in self.groups],
             "rounded": [asdict(group) for group in self.rounded],

@@ -14,7 +14,14 @@ from onnxq.coupling import Cut, Grouping, channel_groups
 from onnxq.engine import Feed, Run, input_specs, open_session, runner
 from onnxq.errors import PreconditionError, UsageError
 from onnxq.graph import Model, Source, copy_model, load
-from onnxq.measure import Accuracy, Fidelity, Latency, compare_outputs, count_parameters
+from onnxq.measure import (
+    Accuracy,
+    Fidelity,
+    Latency,
+    compare_outputs,
+    compare_results,
+    count_parameters,
+)
 from onnxq.passes import (
     FoldConstants,
     FreezeDefaults,
@@ -225,7 +232,7 @@ class _Job:
         with self.stages.stage("verify"):
             run, run_before = runner(open_session(self.pruned)), runner(open_session(self.original))
             feeds = Counted(self.samples.judging, "verify", self.progress)
-            fidelity = compare_outputs(run_before, run, feeds)
+            fidelity = compare_results(run_before, run, feeds)
             accuracy = measure_both(run_before, run, feeds, self.config)
             unrepaired = self._compare_unrepaired(run_before)
         with self.stages.stage("measure speed"):

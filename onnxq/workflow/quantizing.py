@@ -25,7 +25,7 @@ from onnxq.workflow.reproducing import reproducing
 from onnxq.workflow.result import QuantizeResult, Sizes
 from onnxq.workflow.samples import Division, Peeked, own_copy
 from onnxq.workflow.searching import first_recipe, wished_rounding
-from onnxq.workflow.sizes import stored_size
+from onnxq.workflow.sizes import stored_size, work_of_both
 from onnxq.workflow.timings import Timings
 from onnxq.workflow.trials import Trial
 from onnxq.workflow.tuning import choose_rounding, control_accuracy, control_speed
@@ -206,6 +206,7 @@ class _Job:
             ),
             seconds=self.stages.seconds,
             details=details,
+            work=work_of_both(self.original, made.model),
         )
 
     def _warnings(self, quantization: Quantization) -> Iterator[str]:

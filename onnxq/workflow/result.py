@@ -10,7 +10,7 @@ from typing import Any
 from onnxq.calibration import Ranges
 from onnxq.config import Config
 from onnxq.graph import Model
-from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger
+from onnxq.measure import Accuracy, Fidelity, Latency, RunsInInteger, Work, reported_metrics
 from onnxq.passes import PassReport
 from onnxq.plan import Float, Plan
 from onnxq.workflow.layer_details import LayerDetails
@@ -57,6 +57,7 @@ class QuantizeResult:
         warnings: What the user should know.
         seconds: Time by stage.
         details: Errors and distributions of layers; None unless asked for.
+        work: What one run of the input model and of the result computes.
     """
 
     model: Model = field(repr=False)
@@ -79,6 +80,7 @@ class QuantizeResult:
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
     details: LayerDetails | None = field(default=None, repr=False)
+    work: tuple[Work, Work] | None = None
 
     @property
     def success(self) -> bool:
@@ -102,6 +104,13 @@ class QuantizeResult:
             "accuracy": _accuracy(self.accuracy),
             "latency": asdict(self.latency) if self.latency else None,
             "macs": {"total": self.macs[0], "integer_share": self.macs[1]},
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=(self.sizes.input, self.sizes.output),
+                work=self.work,
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "placement": self._placement(),
             "kept_float": dict(Counter(self._float_reasons()).most_common()),
             "recipe": dict(self.recipe.facts),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from onnxq.measure import reported_metrics
+
 VERSION = 1
 
 
@@ -94,6 +96,10 @@ class Sensitivity:
                 "metric": self.metric,
                 "float": self.float_accuracy,
                 "samples": self.labelled,
+            },
+            "metrics": {
+                **reported_metrics(),
+                "acc_validation": self.curve[0].accuracy if self.curve else None,
             },
             "probes": self.probes,
             "runs": self.runs,

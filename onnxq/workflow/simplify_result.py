@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from onnxq.graph import Model
-from onnxq.measure import Fidelity, Latency
+from onnxq.measure import Fidelity, Latency, reported_metrics
 from onnxq.passes import Applied, PassReport, Refused
-from onnxq.workflow.contents import Contents
+from onnxq.workflow.contents import Contents, work_of_contents
 from onnxq.workflow.racing import is_slower
 
 VERSION = 1
@@ -99,6 +99,12 @@ class SimplifyResult:
             "after": asdict(self.after),
             "parity": {"largest_relative_error": self.parity, "compared_on": self.compared_on},
             "fidelity": {name: asdict(found) for name, found in self.fidelity.items()},
+            "metrics": reported_metrics(
+                sizes=(self.before.file_bytes, self.after.file_bytes),
+                work=work_of_contents(self.before, self.after),
+                latency=self.latency,
+                fidelity=self.fidelity,
+            ),
             "latency": None if self.latency is None else asdict(self.latency),
             "timed_on": self.timed_on,
             "applied": {rule: len(events) for rule, events in self.applied.items()},

@@ -10,7 +10,7 @@ from onnxq.config import Preprocessing
 from onnxq.engine import Feed, open_to_compare, runner
 from onnxq.errors import ModelError
 from onnxq.graph import Model, Source, copy_model, load
-from onnxq.measure import Fidelity, Latency, compare_outputs
+from onnxq.measure import Fidelity, Latency, compare_results
 from onnxq.passes import RunResult, apply_passes, run
 from onnxq.workflow.contents import contents_of
 from onnxq.workflow.exact_row import ExactRow, known_rules
@@ -194,7 +194,7 @@ class _Job:
             return
         expected = iter(self._outputs(self.original))
         found = iter(self._outputs(self.outcome.model))
-        self.fidelity = compare_outputs(
+        self.fidelity = compare_results(
             lambda _: next(expected), lambda _: next(found), self.inputs.feeds
         )
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import onnx
 
 from onnxq.graph import Constant, Model, without_weights
-from onnxq.measure import tensor_bytes
+from onnxq.measure import Work, tensor_bytes, work_of
 
 
 def stored_size(model: Model) -> int:
     """Bytes of a model's file, its external data among them."""
     return outlined(model)[1]
+
+
+def work_of_both(before: Model, after: Model) -> tuple[Work, Work]:
+    """What one run of each computes; their weights stay where they are."""
+    return work_of(outlined(before)[0]), work_of(outlined(after)[0])
 
 
 def outlined(model: Model) -> tuple[onnx.ModelProto, int]:

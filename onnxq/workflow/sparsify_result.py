@@ -8,7 +8,7 @@ from math import log10
 from typing import Any
 
 from onnxq.graph import Model
-from onnxq.measure import Accuracy, Fidelity
+from onnxq.measure import Accuracy, Fidelity, Work, reported_metrics
 from onnxq.passes import PassReport
 from onnxq.pruning.nm import DenseLayer
 from onnxq.quant import Pattern
@@ -80,6 +80,8 @@ class SparsifyResult:
         verdict: Whether the budget holds.
         warnings: What the user should know.
         seconds: Time by stage.
+        sizes: Bytes of the input model and of the result.
+        work: What one run of each computes; zeros count, as engines multiply them.
     """
 
     model: Model = field(repr=False)
@@ -98,6 +100,8 @@ class SparsifyResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
+    sizes: tuple[int, int] | None = None
+    work: tuple[Work, Work] | None = None
 
     @property
     def success(self) -> bool:
@@ -129,6 +133,12 @@ class SparsifyResult:
                 "outputs": {name: asdict(found) for name, found in self.fidelity.items()},
             },
             "accuracy": None if self.accuracy is None else [asdict(a) for a in self.accuracy],
+            "metrics": reported_metrics(
+                accuracy=self.accuracy[1] if self.accuracy else None,
+                sizes=self.sizes,
+                work=self.work,
+                fidelity=self.fidelity,
+            ),
             "layers": [asdict(layer) for layer in self.layers],
             "dense": [asdict(layer) for layer in self.dense],
             "passes": [asdict(report) for report in self.reports],

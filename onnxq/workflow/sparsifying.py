@@ -9,7 +9,7 @@ from onnxq.config import Config, Sparsify
 from onnxq.engine import Feed, input_specs, open_session, runner
 from onnxq.errors import ModelError, UsageError
 from onnxq.graph import Model, Source, copy_model, load
-from onnxq.measure import Accuracy, Fidelity, compare_outputs
+from onnxq.measure import Accuracy, Fidelity, compare_results
 from onnxq.passes import Pass, PassReport, SparsifyNM, apply_passes, run
 from onnxq.plan import matching_nodes
 from onnxq.pruning.nm import (
@@ -28,6 +28,7 @@ from onnxq.workflow.permuting import permutations_for
 from onnxq.workflow.progress import Counted, Progress, Stages, silent
 from onnxq.workflow.proving import JudgingSamples, judging_samples, measure_both
 from onnxq.workflow.samples import Division, own_copy
+from onnxq.workflow.sizes import stored_size, work_of_both
 from onnxq.workflow.sparsify_result import SparsifyResult
 from onnxq.workflow.sparsifying_layers import Sparsified, sparsify_layers
 from onnxq.workflow.sparsity_figures import described, gain_of, packed_size
@@ -185,7 +186,7 @@ class _Job:
             check_valid(self.model, self.original)
             runs = (runner(open_session(self.original)), runner(open_session(self.model)))
             feeds = Counted(self._judging.feeds, "compare outputs", self.progress)
-            return compare_outputs(*runs, feeds), measure_both(*runs, feeds, self.config)
+            return compare_results(*runs, feeds), measure_both(*runs, feeds, self.config)
 
     @property
     def _judging(self) -> JudgingSamples:
@@ -223,6 +224,8 @@ class _Job:
             verdict=verdict,
             warnings=warnings,
             seconds=self.stages.seconds,
+            sizes=(stored_size(self.original), stored_size(self.model)),
+            work=work_of_both(self.original, self.model),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxq.config import Config
 from onnxq.engine import open_session, runner
 from onnxq.graph import Model
-from onnxq.measure import compare_outputs
+from onnxq.measure import compare_results
 from onnxq.targets import Target
 from onnxq.workflow.progress import Counted, Progress, Stages
 from onnxq.workflow.proving import JudgingSamples, Proof, measure_both
@@ -31,7 +31,7 @@ def stand(
         objection = check_valid(result, original)
         runs = runner(open_session(original)), runner(open_result(result, target))
         feeds = Counted(samples.feeds, "verify", progress)
-        fidelity = compare_outputs(*runs, feeds)
+        fidelity = compare_results(*runs, feeds)
         accuracy = measure_both(*runs, feeds, config)
     latency = None
     with stages.stage("measure speed"):

@@ -45,7 +45,7 @@ def message_of(values: dict[str, object]) -> str:
         (
             {"overrides": [{"match": "a", "weigths": {}}]},
             "overrides[0].weigths: unknown key 'weigths'; did you mean 'weights'? known keys: "
-            "weights, activations, bias, keep_float, match",
+            "weights, activations, reads, bias, keep_float, match",
         ),
         (
             {"calibration": {"method": "entropie"}},

@@ -8,8 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.parser import parse_model
 
-from onnxq.gates.bits import count_bit_operations
-from onnxq.measure import count_macs
+from onnxq.measure import count_bit_operations, count_macs
 
 _QUANTIZED = """
 <ir_version: 10, opset_import: ["" : 21]>

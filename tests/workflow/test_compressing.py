@@ -78,16 +78,25 @@ def test_what_is_not_asked_for_is_left_out() -> None:
         compress(proto(), calibration=inputs(), config=Config())
 
 
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("proving", "standing"):
+            patch.setattr(f"onnxq.workflow.{module}.time_both", lambda *_: None)
+        folder = tmp_path_factory.mktemp("whole")
+        return compress(proto(), calibration=inputs(), config=config(), folder=folder)
+
+
 @pytest.mark.parametrize(
     ("stage", "count"), [("sparsify", 0), ("train", 1), ("train", 7), ("write back", 0)]
 )
 def test_a_stopped_compression_ends_in_the_same_file(
-    tmp_path: Path, stage: str, count: int
+    tmp_path: Path, never_stopped: Any, stage: str, count: int
 ) -> None:
     def run(**more: Any) -> Any:
         return compress(proto(), calibration=inputs(), config=config(), **more)
 
-    expected = run(folder=tmp_path / "a")
+    expected = never_stopped
     with pytest.raises(StoppedError):
         run(folder=tmp_path / "b", progress=StopAt(stage, count))
     resumed = run(folder=tmp_path / "b")
@@ -100,11 +109,43 @@ def test_a_stopped_compression_ends_in_the_same_file(
     assert again.model.digest() == expected.model.digest()
 
 
+def test_a_stopped_compression_of_the_sample_goes_on(tmp_path: Path) -> None:
+    digits = Path(__file__).parents[2] / "samples" / "digits"
+    wishes = config(
+        calibration={"data": str(digits / "calibration.npz"), "samples": 16},
+        finetune=Finetune(steps=4, batch=4, samples=8, evaluations=2),
+    )
+    whole = compress(digits / "model.onnx", config=wishes, folder=tmp_path / "a")
+    with pytest.raises(StoppedError):
+        stop = StopAt("train", 3)
+        compress(digits / "model.onnx", config=wishes, folder=tmp_path / "b", progress=stop)
+    assert list(tmp_path.glob("b/unfinished/*/training.pt"))
+    resumed = compress(digits / "model.onnx", config=wishes, folder=tmp_path / "b")
+    files = [one.model.to_proto().SerializeToString() for one in (whole, resumed)]
+    assert files[0] == files[1]
+
+
 def test_other_settings_begin_anew(tmp_path: Path) -> None:
     compress(proto(), calibration=inputs(), config=config(finetune=None), folder=tmp_path)
     other = config(finetune=None, sparsify={"pattern": "1:4", "method": "magnitude"})
     result = compress(proto(), calibration=inputs(), config=other, folder=tmp_path)
     assert [stage.resumed for stage in result.stages] == [True, False, False]
+
+
+def test_other_settings_do_not_go_on_from_what_was_stopped(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        compress(
+            proto(),
+            calibration=inputs(),
+            config=config(),
+            folder=tmp_path,
+            progress=StopAt("train", 7),
+        )
+    assert list(tmp_path.glob("unfinished/*/training.pt"))
+    other = config(finetune=Finetune(steps=3, batch=10, evaluations=1))
+    result = compress(proto(), calibration=inputs(), config=other, folder=tmp_path)
+    assert [stage.resumed for stage in result.stages] == [True, True, False]
+    assert not (tmp_path / "unfinished").exists()
 
 
 def test_a_gate_that_fails_ends_the_compression(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,21 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.parser import parse_model
 
-from onnxq.config import ActivationFormat, Config, FakeQuantization, Finetune, WeightFormat
-from onnxq.errors import DataError, OnnxqError
+from onnxq.config import (
+    ActivationFormat,
+    Config,
+    FakeQuantization,
+    Finetune,
+    Prune,
+    WeightFormat,
+)
+from onnxq.errors import ConfigError, DataError, OnnxqError
 from onnxq.graph import Model, load, promise_sparsity, sparse_layers
 from onnxq.plan import Weight
 from onnxq.pruning.nm import check_layers
 from onnxq.quant import Pattern
 from onnxq.targets import load_target
-from onnxq.workflow import FinetuneResult, finetune
+from onnxq.workflow import FinetuneResult, finetune, prune
 from onnxq.workflow.deciding import decide
 from onnxq.workflow.widths import with_wide_ends
 
@@ -220,11 +227,77 @@ def test_blocks_are_reconstructed(weights: Any) -> None:
     assert result.fidelity["y"].mse < result.untrained.fidelity["y"].mse
 
 
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stopped", [5, 17])
+def test_blocks_go_on_where_they_were_stopped(tmp_path: Path, stopped: int) -> None:
+    def tuned(folder: Path, progress: Any = None) -> bytes:
+        wishes = config(3, 4, blocks={"steps": 10, "layers": 1}, checkpoints=str(folder))
+        more = {} if progress is None else {"progress": progress}
+        result = finetune(proto(), data=inputs(24), config=wishes, verify=False, **more)
+        written: bytes = result.model.to_proto().SerializeToString()
+        return written
+
+    def stop(stage: str, done: int, total: int | None) -> None:
+        if stage.startswith("train") and done >= stopped:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        tuned(tmp_path / "b", stop)
+    assert (tmp_path / "b" / "training.pt").exists() == (stopped > 10)
+    assert tuned(tmp_path / "b") == tuned(tmp_path / "a")
+
+
 def test_features_can_be_matched() -> None:
     wishes = config(4, 4, losses=("match", "features"), steps=10)
     result = finetune(proto(), data=inputs(), config=wishes)
     assert result.training.losses == ("1 × match", "1 × features")
     assert result.training.history[-1].held_out < result.training.history[0].held_out
+
+
+def pruned() -> Model:
+    settings = Config(prune=Prune(ratio=0.5, round_to=1), sparsify=None)
+    return prune(proto(), calibration=inputs(), config=settings, verify=False).model
+
+
+def test_features_of_a_pruned_model_are_matched_where_shapes_agree() -> None:
+    student = pruned()
+    wishes = config(losses=("match", {"kind": "features", "tensors": ("c",)}), steps=2)
+    with pytest.raises(ConfigError, match=r"tensor 'c' cannot be matched.*same shape"):
+        finetune(student, teacher=proto(), data=inputs(), config=wishes, verify=False)
+    wishes = config(losses=("match",), steps=2)
+    finetune(student, teacher=proto(), data=inputs(), config=wishes, verify=False)
+
+
+def test_tensors_that_do_not_exist_cannot_be_matched() -> None:
+    wishes = config(losses=({"kind": "features", "tensors": ("nothing",)},), steps=2)
+    with pytest.raises(ConfigError, match="tensor 'nothing' cannot be matched"):
+        finetune(proto(), data=inputs(), config=wishes)
+
+
+OWN = """
+def loss(found, expected, labels):
+    return (found["y"] - labels).square().mean() + 0 * expected["y"].sum()
+"""
+
+
+def test_a_loss_of_the_user_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_loss_of_a_test.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    labels = np.repeat(inputs()[:, :1, 0, 0], 5, axis=1)
+    own = {"kind": "function", "function": "own_loss_of_a_test:loss"}
+    wishes = config(quantization=None, losses=(own,), rate=1e-2, steps=40)
+    result = finetune(proto(), data=inputs(), labels=labels, config=wishes)
+    assert min(h.held_out for h in result.training.history) < result.training.history[0].held_out
+    errors = [
+        np.square(run(model, inputs()) - labels).mean() for model in (load(proto()), result.model)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+    missing = {"kind": "function", "function": "own_loss_of_a_test:other"}
+    with pytest.raises(ConfigError, match="other"):
+        finetune(proto(), data=inputs(), config=config(losses=(missing,), steps=1))
 
 
 def test_rates_for_training_from_scratch_are_warned_of() -> None:

@@ -7,6 +7,7 @@ from onnxq.report.pages.environment import environment
 from onnxq.report.pages.finetuned import finetuned_page
 from onnxq.report.pages.pruned import pruned_page
 from onnxq.report.pages.quantized import quantized_page
+from onnxq.report.pages.searched import searched_page
 from onnxq.report.pages.sensitivity import sensitivity_page
 from onnxq.report.pages.simplified import simplified_page
 from onnxq.report.pages.sparsified import sparsified_page
@@ -19,6 +20,7 @@ __all__ = [
     "finetuned_page",
     "pruned_page",
     "quantized_page",
+    "searched_page",
     "sensitivity_page",
     "simplified_page",
     "sparsified_page",
