@@ -59,7 +59,8 @@ def _left_out(config: Config) -> tuple[str, ...]:
     blocks = [f"`{name}`" for name in ("sparsify", "finetune") if getattr(config, name) is not None]
     if not blocks:
         return ()
-    return (f"{' and '.join(blocks)} of the configuration left out: `onnxq compress` does that too",)
+    text = f"{' and '.join(blocks)} of the configuration left out: `onnxq compress` does that too"
+    return (text,)
 
 
 def _left(share: float | None) -> str:
