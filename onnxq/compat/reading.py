@@ -7,6 +7,7 @@ from pathlib import Path
 from onnxq.compat.amct import from_amct
 from onnxq.compat.amct_reading import looks_like_amct
 from onnxq.compat.documents import Document, read_document
+from onnxq.compat.golden_stick import OPTIONS, from_golden_stick
 from onnxq.compat.hyper_parameters import HYPER_PARAMETERS
 from onnxq.compat.nni import from_nni
 from onnxq.compat.qat_base import KEYS as BASE_KEYS
@@ -78,6 +79,8 @@ def _from_dictionary(document: Document, model: str | Path | Model | None) -> Tr
         return from_qat_mixed(document, _model(model))
     if keys & {*BASE_KEYS, *HYPER_PARAMETERS}:
         return from_qat_base(document)
+    if keys and keys <= OPTIONS:
+        return from_golden_stick(document)
     return None
 
 

@@ -32,18 +32,18 @@ def count_bit_operations(proto: onnx.ModelProto, cost: Cost) -> int:
         cost: Its multiply-accumulates.
     """
     known = {
-        node.name or next(iter(node.output), ""): (node, graph)
+        node.name or next(iter(node.output), ""): (node, widths)
         for graph in _graphs(proto.graph)
+        for widths in (_Widths(graph),)
         for node in graph.node
     }
-    widths = {id(graph): _Widths(graph) for _, graph in known.values()}
     total = 0
     for counted in cost.nodes:
-        node, graph = known.get(counted.node, (None, None))
-        if node is None or graph is None:
+        node, widths = known.get(counted.node, (None, None))
+        if node is None or widths is None:
             total += counted.macs * _FLOAT_BITS**2
             continue
-        first, second = widths[id(graph)].factors(node)
+        first, second = widths.factors(node)
         total += counted.macs * first * second
     return total
 

@@ -16,6 +16,7 @@ NNI = "config_list:\n- op_types: [Conv2d]\n"
 LIST = "- op_types: [Conv2d]\n  op_names: [stem.conv]\n"
 MIXED = "quant_config:\n  stem: {x_nbit: 8, w_nbit: 4}\n"
 BASE = "Weight_bit: 4\nActivation_bit: 8\n"
+GOLDEN = "quant_dtype: [INT8, INT8]\nper_channel: [false, true]\n"
 OURS = "weights: {bits: 4}\n"
 
 
@@ -32,6 +33,11 @@ OURS = "weights: {bits: 4}\n"
         ("a.yaml", BASE, "QAT-base dictionary"),
         ("a.json", '{\n\t"Weight_bit": 4\n}', "QAT-base dictionary"),
         ("a.py", "config = {'Weight_bit': 4}", "QAT-base dictionary"),
+        (
+            "a.yaml",
+            GOLDEN,
+            "options of MindSpore Golden Stick's SimulatedQuantizationAwareTraining",
+        ),
         ("a.yaml", OURS, ""),
         ("a.json", '{"weights": {"bits": 4}}', ""),
         ("a.toml", "[weights]\nbits = 4\n", ""),
