@@ -60,6 +60,9 @@ def samples(count: int = 24, seed: int = 1) -> dict[str, np.ndarray]:
     return {"x": draw.normal(size=(count, 3, 8, 8)).astype(np.float32)}
 
 
+EXAMPLES = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
 class Network(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -224,7 +227,7 @@ def test_training_without_data_warns() -> None:
 
 @pytest.mark.parametrize(
     "examples",
-    [torch.randn(4, 3, 8, 8), (torch.randn(4, 3, 8, 8),), {"image": torch.randn(4, 3, 8, 8)}],
+    [EXAMPLES, (EXAMPLES,), {"image": EXAMPLES}],
 )
 def test_fx_takes_a_torch_module(examples: Any) -> None:
     network = Network().eval()
