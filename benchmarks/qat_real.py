@@ -68,7 +68,7 @@ ROWS = {
 def holds(row: Row, before: dict[str, float], after: dict[str, float]) -> bool:
     if row.goal.startswith("cosine"):
         return after["cosine"] >= 0.99
-    return after["agreement"] >= 3 * before["agreement"]
+    return 0.0 < after["agreement"] >= 3 * before["agreement"]
 
 
 def measure(row: Row, cache: Path, minutes: float, steps: int | None) -> dict[str, Any]:

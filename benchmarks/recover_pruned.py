@@ -77,7 +77,7 @@ def measure(
         "bytes": [result.sizes.input, result.sizes.output],
         "before": before,
         "after": after,
-        "holds": after["agreement"] >= FACTOR * before["agreement"],
+        "holds": 0.0 < after["agreement"] >= FACTOR * before["agreement"],
         "steps": result.training.steps,
         "samples": result.training.samples,
         "rate": rate,
@@ -109,7 +109,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     ]
     for name, row in rows.items():
         before, after = row["before"]["agreement"], row["after"]["agreement"]
-        times = f"{after / before:.1f}" if before else "∞"
+        times = f"{after / before:.1f}" if before else "∞" if after else "–"
         lines.append(
             f"| {name} | {row['minutes_given']:g} min | {row['steps']} | "
             f"{row['finetune_cpu_minutes']:.1f} min | {row['macs'][1] / row['macs'][0]:.3f} | "
