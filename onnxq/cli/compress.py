@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.model_to_model import check_files, files_of, write_model
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
 from onnxq.cli.verbosity import verbosity
@@ -117,23 +118,13 @@ def command(screen: Screen, /, **options: Any) -> int:
 def _compress(screen: Screen, request: _Request) -> CompressResult:
     from onnxq.graph import load
     from onnxq.report import wants_page
-    from onnxq.workflow import RANDOM_WARNING, check_places, compress, model_files
+    from onnxq.workflow import RANDOM_WARNING, compress
 
     config = request.settings()
     wants_page(request.report)
     model = load(request.model)
     tuned = config.finetune
-    data = [config.calibration.data, config.evaluate.data, config.evaluate.labels]
-    data += [] if tuned is None else [tuned.data, tuned.labels]
-    given = [request.config, *(Path(text) for text in data if text is not None)]
-    check_places(
-        read=[*model_files(request.model), *(path for path in given if path is not None)],
-        written={
-            "--output": request.destination,
-            "--output (its weights)": Path(f"{request.destination}.data"),
-            "--report": request.report,
-        },
-    )
+    check_files(request, config, () if tuned is None else (tuned.data, tuned.labels))
     if config.calibration.random:
         screen.banner(RANDOM_WARNING)
     with screen.progress() as progress:
@@ -141,34 +132,22 @@ def _compress(screen: Screen, request: _Request) -> CompressResult:
 
 
 def _write(screen: Screen, request: _Request, result: CompressResult) -> None:
-    from onnxq.graph import save
     from onnxq.report import save_report
     from onnxq.report.pages import compressed_page
 
     if result.success or not request.strict:
-        external = True if request.external_data else None
-        screen.written.append(save(result.model, request.destination, external_data=external))
+        write_model(screen, request, result.model)
     if request.report is not None:
-        files = _files(screen, request)
+        files = files_of(screen, request)
         page = partial(compressed_page, result, files, command=("onnxq", *screen.arguments))
         facts = {"files": files, **result.to_dict()}
         screen.written.append(save_report(request.report, facts, page))
 
 
-def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
-    written = request.destination in screen.written
-    return {
-        "input": str(request.model),
-        "output": str(request.destination) if written else None,
-        "report": None if request.report is None else str(request.report),
-        "stages": str(request.folder),
-    }
-
-
 def _show(screen: Screen, request: _Request, result: CompressResult) -> None:
     from onnxq.report import compressed
 
-    files = _files(screen, request)
+    files = files_of(screen, request)
     if request.as_json:
         screen.data({"files": files, **result.to_dict()})
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.model_to_model import check_files, files_of, write_model
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import (
     FILE,
@@ -210,55 +211,28 @@ def _prune(screen: Screen, request: _Request, config: Config) -> PruneResult:
 
     wants_page(request.report)
     model = load(request.model)
-    _check_places(request, config)
+    check_files(request, config)
     with screen.progress() as progress:
         return prune(model, config=config, progress=progress)
 
 
-def _check_places(request: _Request, config: Config) -> None:
-    """Fail before the work, not after it, where something cannot be written."""
-    from onnxq.workflow import check_places, model_files
-
-    data = (config.calibration.data, config.evaluate.data, config.evaluate.labels)
-    check_places(
-        read=[
-            *model_files(request.model),
-            *(path for path in (request.config,) if path is not None),
-            *(Path(text) for text in data if text is not None),
-        ],
-        written={
-            "--output": request.destination,
-            "--output (its weights)": Path(f"{request.destination}.data"),
-            "--report": request.report,
-        },
-    )
-
-
 def _write(screen: Screen, request: _Request, result: PruneResult) -> None:
-    from onnxq.graph import save
     from onnxq.report import save_report
     from onnxq.report.pages import pruned_page
 
     if result.success or not request.strict:
-        external = True if request.external_data else None
-        screen.written.append(save(result.model, request.destination, external_data=external))
+        write_model(screen, request, result.model)
     if request.report is not None:
-        files = {**_files(screen, request), "report": str(request.report)}
+        files = files_of(screen, request)
         page = partial(pruned_page, result, files, command=("onnxq", *screen.arguments))
         facts = {"files": files, **result.to_dict()}
         screen.written.append(save_report(request.report, facts, page))
 
 
-def _files(screen: Screen, request: _Request) -> dict[str, str | None]:
-    places = {"output": request.destination, "report": request.report}
-    written = {name: str(path) if path in screen.written else None for name, path in places.items()}
-    return {"input": str(request.model), **written}
-
-
 def _show(screen: Screen, request: _Request, result: PruneResult) -> None:
     from onnxq.report import pruned, pruned_summary
 
-    files = _files(screen, request)
+    files = files_of(screen, request)
     if request.as_json:
         facts = result.to_dict()
         screen.data({"files": files, **(facts if screen.verbosity else pruned_summary(facts))})

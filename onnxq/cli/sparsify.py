@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.model_to_model import check_files, files_of, write_model
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
 from onnxq.cli.verbosity import verbosity
@@ -133,21 +134,12 @@ def command(screen: Screen, /, **options: Any) -> int:
 def _sparsify(screen: Screen, request: _Request) -> SparsifyResult:
     from onnxq.graph import load
     from onnxq.report import wants_page
-    from onnxq.workflow import RANDOM_WARNING, check_places, model_files, sparsify
+    from onnxq.workflow import RANDOM_WARNING, sparsify
 
     config = request.settings()
     wants_page(request.report)
     model = load(request.model)
-    data = (config.calibration.data, config.evaluate.data, config.evaluate.labels)
-    given = [request.config, *(Path(text) for text in data if text is not None)]
-    check_places(
-        read=[*model_files(request.model), *(path for path in given if path is not None)],
-        written={
-            "--output": request.destination,
-            "--output (its weights)": Path(f"{request.destination}.data"),
-            "--report": request.report,
-        },
-    )
+    check_files(request, config)
     if config.calibration.random:
         screen.banner(RANDOM_WARNING)
     with screen.progress() as progress:
@@ -155,25 +147,15 @@ def _sparsify(screen: Screen, request: _Request) -> SparsifyResult:
 
 
 def _write(screen: Screen, request: _Request, result: SparsifyResult) -> None:
-    from onnxq.graph import save
     from onnxq.report import save_report
     from onnxq.report.pages import sparsified_page
 
-    external = True if request.external_data else None
-    screen.written.append(save(result.model, request.destination, external_data=external))
+    write_model(screen, request, result.model)
     if request.report is not None:
-        files = _files(request)
+        files = files_of(screen, request)
         page = partial(sparsified_page, result, files, command=("onnxq", *screen.arguments))
         facts = {"files": files, **result.to_dict()}
         screen.written.append(save_report(request.report, facts, page))
-
-
-def _files(request: _Request) -> dict[str, str | None]:
-    return {
-        "input": str(request.model),
-        "output": str(request.destination),
-        "report": None if request.report is None else str(request.report),
-    }
 
 
 def _show(screen: Screen, request: _Request, result: SparsifyResult) -> None:
@@ -182,6 +164,8 @@ def _show(screen: Screen, request: _Request, result: SparsifyResult) -> None:
     everything = screen.verbosity > 0
     if request.as_json:
         facts = result.to_dict()
-        screen.data({"files": _files(request), **(facts if everything else summary(facts))})
+        screen.data(
+            {"files": files_of(screen, request), **(facts if everything else summary(facts))}
+        )
         return
-    screen.show(*sparsified(result, _files(request), everything=everything))
+    screen.show(*sparsified(result, files_of(screen, request), everything=everything))

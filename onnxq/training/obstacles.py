@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from ast import literal_eval
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,7 +72,7 @@ def _obstacle(node: Node, model: Model) -> str:
 
 
 def _unknown(run: Callable[..., Any], attributes: Mapping[str, Any]) -> list[str]:
-    """Attributes that the function does not take."""
+    """Attributes that the function does not take, or not with such a value."""
     try:
         parameters = inspect.signature(run).parameters.values()
     except ValueError:
@@ -79,5 +80,11 @@ def _unknown(run: Callable[..., Any], attributes: Mapping[str, Any]) -> list[str
         return list(attributes)
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return []
-    names = {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
-    return [name for name in attributes if name not in names]
+    taken = {p.name: p for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+    return [k for k, v in attributes.items() if k not in taken or not _takes(taken[k], v)]
+
+
+def _takes(parameter: inspect.Parameter, value: object) -> bool:
+    """Whether a parameter that is annotated as Literal[...] is so of this value too."""
+    text = str(parameter.annotation)
+    return not text.startswith("Literal[") or value in literal_eval(text.removeprefix("Literal"))

@@ -249,6 +249,18 @@ def test_all_unsupported_operators_are_listed_at_once() -> None:
     assert "Relu-17 with attribute 'odd' (1×" in text
 
 
+def test_a_value_of_an_attribute_that_torch_cannot_be_given_is_listed_too() -> None:
+    proto = parse_model(
+        '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>'
+        " g (float[1,2,4] x, float[4,12] w, float[12] b) => (float[1,2,4] y) {"
+        " [turned] a = com.microsoft.Attention <num_heads = 2, do_rotary = 1> (x, w, b)"
+        " [plain] y = com.microsoft.Attention <num_heads = 2, do_rotary = 0> (a, w, b) }"
+    )
+    with pytest.raises(PreconditionError) as caught:
+        to_torch(load(proto))
+    assert "Attention-1 with attribute 'do_rotary' (1×, first node 'turned')" in str(caught.value)
+
+
 def test_inputs_that_are_no_tensors_are_refused() -> None:
     value = helper.make_tensor_sequence_value_info("s", 1, [2])
     node = helper.make_node("SequenceLength", ["s"], ["n"])

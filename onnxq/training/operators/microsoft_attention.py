@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def fused_attention(
     past_length: Tensor | None = None,
     *,
     num_heads: int,
-    do_rotary: int = 0,
+    do_rotary: Literal[0] = 0,
     mask_filter_value: float = -10000.0,
     past_present_share_buffer: int = 0,
     qkv_hidden_sizes: tuple[int, ...] | None = None,
@@ -72,8 +72,6 @@ def fused_attention(
     unidirectional: int = 0,
 ) -> Any:
     """com.microsoft Attention: x [B, S, C], weights [C, Q + K + V]; outputs Y and the present."""
-    if do_rotary:
-        raise NotImplementedError("com.microsoft Attention with do_rotary")
     joint = torch.matmul(x, weights)
     joint = joint if bias is None else joint + bias
     sizes = qkv_hidden_sizes or (joint.shape[-1] // 3,) * 3
