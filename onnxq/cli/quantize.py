@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.model_to_model import write_model
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
 from onnxq.cli.verbosity import verbosity
@@ -225,13 +226,11 @@ def _quantize(screen: Screen, request: _Request, loaded: LoadedConfig) -> Quanti
 def _write(screen: Screen, request: _Request, result: QuantizeResult) -> None:
     """Write what was asked for; under --strict no model that misses its budget."""
     from onnxq.config import config_text
-    from onnxq.graph import save
     from onnxq.report import save_report, save_text
     from onnxq.report.pages import quantized_page
 
     if result.success or not request.strict:
-        external = True if request.external_data else None
-        screen.written.append(save(result.model, request.destination, external_data=external))
+        write_model(screen, request, result.model)
     if request.save_ranges is not None:
         screen.written.append(result.ranges.save(request.save_ranges))
     if request.save_timings is not None and result.timings is not None:

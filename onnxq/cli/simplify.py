@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from onnxq.cli.examples import examples
+from onnxq.cli.model_to_model import files_of, write_model
 from onnxq.cli.screen import Screen
 from onnxq.cli.settings import (
     FILE,
@@ -212,37 +213,24 @@ def _check_places(request: _Request, data: str | None) -> None:
 
 
 def _write(screen: Screen, request: _Request, result: SimplifyResult) -> None:
-    from onnxq.graph import save
     from onnxq.report import save_report
     from onnxq.report.pages import simplified_page
 
-    external = True if request.external_data else None
-    screen.written.append(save(result.model, request.destination, external_data=external))
+    write_model(screen, request, result.model)
     if request.report is not None:
-        files = _files(request)
+        files = files_of(screen, request)
         page = partial(simplified_page, result, files, command=("onnxq", *screen.arguments))
         facts = {"files": files, **result.to_dict()}
         screen.written.append(save_report(request.report, facts, page))
 
 
-def _files(request: _Request) -> dict[str, str | None]:
-    return {
-        "input": str(request.model),
-        "output": str(request.destination),
-        "report": None if request.report is None else str(request.report),
-    }
-
-
 def _show(screen: Screen, request: _Request, result: SimplifyResult) -> None:
     from onnxq.report import simplified, summary
 
-    everything = request.explain or screen.verbosity > 0
+    everything, files = request.explain or screen.verbosity > 0, files_of(screen, request)
     if request.as_json:
         facts = result.to_dict()
-        screen.data({"files": _files(request), **(facts if everything else summary(facts))})
+        screen.data({"files": files, **(facts if everything else summary(facts))})
         return
-    screen.show(
-        *simplified(
-            result, _files(request), explain=request.explain, every_event=screen.verbosity > 0
-        )
-    )
+    every_event = screen.verbosity > 0
+    screen.show(*simplified(result, files, explain=request.explain, every_event=every_event))
