@@ -4,7 +4,8 @@
                                       [--state FOLDER] [--first NUMBER] [--only NUMBER]
 
 Case NUMBER is made from the number alone, and is run as the models' fuzzer runs its cases: a
-configuration gives a Config or a ConfigError, in little time and memory, and imports nothing.
+configuration gives a Config or a ConfigError, in little time and memory, and imports nothing. Every
+fourth is made and read as the gates of `onnxq check`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fuzz_protobuf import FLOATS, INTEGERS, TEXTS
 from fuzz_state import add_arguments, run_cases
 from fuzz_workers import place_of
 
-from onnxq.config import effective, json_schema, read_config
+from onnxq.config import effective, gates_schema, json_schema, read_config, read_gates
 from onnxq.errors import ConfigError
 
 _MODULE = "fuzzed_module_of_a_configuration"
@@ -41,22 +42,27 @@ def made(case: int) -> tuple[str, bytes]:
     suffix = source.choice((".yaml", ".yml", ".toml", ".json"))
     if source.random() < 0.12:
         return suffix, source.choice(_SPECIAL)(source)
-    values = _mutated(_block(json_schema(), source), source)
+    schema = gates_schema() if _of_check(case) else json_schema()
+    values = _mutated(_block(schema, schema, source), source)
     content = _written(values, suffix, source).encode("utf-8", "surrogatepass")
     return suffix, _bytes(content, source) if source.random() < 0.3 else content
 
 
-def _block(schema: Mapping[str, Any], source: random.Random) -> Any:
-    """A value that nearly fits a JSON Schema."""
+def _of_check(case: int) -> bool:
+    return case % 4 == 3
+
+
+def _block(schema: Mapping[str, Any], whole: Mapping[str, Any], source: random.Random) -> Any:
+    """A value that nearly fits a JSON Schema, a part of the whole one."""
     if "$ref" in schema:
-        return _block(json_schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]], source)
+        return _block(whole["$defs"][schema["$ref"].rsplit("/", 1)[1]], whole, source)
     forms = schema.get("anyOf") or schema.get("oneOf")
     if forms:
-        return _block(source.choice(forms), source)
+        return _block(source.choice(forms), whole, source)
     if "properties" in schema:
         needed = schema.get("required", ())
         return {
-            key: _block(inner, source)
+            key: _block(inner, whole, source)
             for key, inner in schema["properties"].items()
             if key in needed or source.random() < 0.15
         }
@@ -64,7 +70,7 @@ def _block(schema: Mapping[str, Any], source: random.Random) -> Any:
         return source.choice(schema.get("enum") or [schema["const"]])
     if schema.get("type") == "array":
         items = schema.get("items", {"type": "integer"})
-        return [_block(items, source) for _ in range(source.randrange(4))]
+        return [_block(items, whole, source) for _ in range(source.randrange(4))]
     return _PLAIN[schema.get("type", "null")](source)
 
 
@@ -227,7 +233,7 @@ def attempt(case: int) -> tuple[str, str]:
         path = folder / f"config{suffix}"
         path.write_bytes(content)
         before = sorted(folder.iterdir())
-        kind, detail = _read(path)
+        kind, detail = _read(path, case)
         if sorted(folder.iterdir()) != before:
             return "escape", "a configuration wrote a file"
     if _MODULE in sys.modules:
@@ -235,9 +241,12 @@ def attempt(case: int) -> tuple[str, str]:
     return kind, detail
 
 
-def _read(path: Path) -> tuple[str, str]:
+def _read(path: Path, case: int) -> tuple[str, str]:
     try:
-        effective(read_config(path), {})
+        if _of_check(case):
+            read_gates(path)
+        else:
+            effective(read_config(path), {})
     except ConfigError as error:
         text = str(error)
         if not text or len(text) > 20_000 or any(ord(c) < 32 and c not in "\n\t" for c in text):

@@ -1,4 +1,4 @@
-"""Fuzzes the way of a model through onnxq: load, inspect, simplify, plan, quantize, save.
+"""Fuzzes the way of a model through onnxq: load, inspect, simplify, plan, quantize, save, check.
 
     python benchmarks/fuzz_models.py [--cases 100000] [--seconds 170] [--workers 1]
                                      [--state FOLDER] [--first NUMBER] [--only NUMBER]
@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ONNXQ_RUN_SECONDS"] = "1"
 os.environ["ONNXQ_MEMORY_LIMIT"] = "500MB"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from fuzz_check import check_and_tell
 from fuzz_protobuf import mutate
 from fuzz_seeds import EXTERNAL_FILE, draw, external_content
 from fuzz_state import add_arguments, run_cases
@@ -44,6 +45,8 @@ SECRET = b"canary: this content is outside of the model's folder"
 """What must turn up in no output."""
 
 _QUANTIZED_SHARE = 0.15
+_CHECKED_SHARE = 0.15
+_PAGE_SHARE = 0.02
 _CONFIG = {
     "effort": "none",
     "calibration": {"random": True, "samples": 2},
@@ -51,9 +54,13 @@ _CONFIG = {
 }
 
 
+def _source(case: int) -> random.Random:
+    return random.Random(f"models {case}")
+
+
 def made(case: int) -> bytes:
-    """The model of a case."""
-    source = random.Random(f"models {case}")
+    """The model of a case; `base.onnx` is the sound one that it was made of."""
+    source = _source(case)
     return mutate(draw(source), draw(source), source)
 
 
@@ -67,7 +74,7 @@ def attempt(case: int) -> tuple[str, str]:
 
 
 def _attempt(case: int, folder: Path) -> tuple[str, str]:
-    inside = _prepared(folder, made(case))
+    inside = _prepared(folder, case)
     before = _listing(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,8 +89,9 @@ def _attempt(case: int, folder: Path) -> tuple[str, str]:
     return found
 
 
-def _prepared(folder: Path, content: bytes) -> Path:
-    """A folder with the model and the file it may read, beside one that it must not read."""
+def _prepared(folder: Path, case: int) -> Path:
+    """A folder with the model, what it was made of and the file it may read, beside one that it
+    must not read."""
     inside, outside = folder / "model", folder / "outside"
     (inside / "out").mkdir(parents=True)
     outside.mkdir()
@@ -93,7 +101,8 @@ def _prepared(folder: Path, content: bytes) -> Path:
     (inside / "link.bin").symlink_to(outside / "secret.bin")
     (inside / EXTERNAL_FILE).write_bytes(external_content())
     os.mkfifo(inside / "fifo")
-    (inside / "model.onnx").write_bytes(content)
+    (inside / "model.onnx").write_bytes(made(case))
+    (inside / "base.onnx").write_bytes(draw(_source(case)))
     return inside
 
 
@@ -107,7 +116,10 @@ def _listing(folder: Path) -> set[tuple[str, int]]:
 
 def _stages(path: Path, out: Path, case: int) -> tuple[str, str]:
     """All stages; the first fault counts, else whether any was refused."""
-    quantized = random.Random(f"stages {case}").random() < _QUANTIZED_SHARE
+    source = random.Random(f"stages {case}")
+    quantized, checked, page = (
+        source.random() < share for share in (_QUANTIZED_SHARE, _CHECKED_SHARE, _PAGE_SHARE)
+    )
     stages: dict[str, Callable[[], Any]] = {
         "inspect": lambda: str(summarize(path).to_dict()),
         "simplify": lambda: _kept(simplify(path, measure=False, limit=2).model, out / "s.onnx"),
@@ -118,13 +130,15 @@ def _stages(path: Path, out: Path, case: int) -> tuple[str, str]:
         stages["quantize"] = lambda: _kept(
             quantize(path, config=config, verify=False).model, out / "q.onnx"
         )
+    if checked:
+        stages["check"] = lambda: check_and_tell(path, path.parent / "base.onnx", out, page=page)
     refusals = []
     try:
         _kept(load(path), out / "loaded.onnx")
     except OnnxqError as error:
         if fault := _not_clear(error):
             return "defect", f"load: {fault}"
-        stages = {"inspect": stages["inspect"]}
+        stages = {name: stages[name] for name in ("inspect", "check") if name in stages}
         refusals.append("load")
     for name, stage in stages.items():
         try:
@@ -166,7 +180,7 @@ def as_commands(outcome: Outcome) -> Outcome:
     if outcome.kind != "crash":
         return outcome
     with tempfile.TemporaryDirectory(prefix="onnxq-fuzz-") as name:
-        inside = _prepared(Path(name), made(outcome.case))
+        inside = _prepared(Path(name), outcome.case)
         before = _listing(Path(name))
         told = all(_is_told(inside, command) for command in _COMMANDS)
         if not told or _listing(Path(name)) != before:
@@ -179,6 +193,7 @@ _COMMANDS = (
     ("plan", "model.onnx"),
     ("simplify", "model.onnx", "--no-measure", "-o", "out/s.onnx"),
     ("quantize", "model.onnx", "--random", "--effort", "none", "-o", "out/q.onnx"),
+    ("check", "model.onnx", "--report", "out/check.json"),
 )
 
 

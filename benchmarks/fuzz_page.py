@@ -52,14 +52,15 @@ _MENDED: tuple[tuple[str, str], ...] = (
 _HEADING = f"""# Hostile models and configurations
 
 Mutated models go through load, inspect, simplify, plan, every seventh through quantize with made-up
-samples, and what is saved is loaded again; mutated configurations are read and shown. Mutations
+samples, every seventh through all gates of check that measure no time, and what is saved is loaded
+again; mutated configurations and gates are read and shown. Mutations
 change fields by their kind, what models mean (edges, sizes, constants, attributes, operators,
 bodies, places of external data) and single bytes. Every case has a folder with a file beside it
 that must be neither written nor read, {CPU_LIMIT:g} s of processor time, {MEMORY_LIMIT >> 30} GB of
 address space of which it may fill {GROWTH_LIMIT >> 30} GB, and one second for each run of a model.
 
 *Refused* means an error made for users, with a clear text. *Contained* means that ONNX Runtime or
-onnx died of the model; all four commands were then run on it, and told so with exit code 3, and
+onnx died of the model; all five commands were then run on it, and told so with exit code 3, and
 left nothing behind. All other columns are faults.
 """
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_workers import FAULTS, Attempt, Outcome, outcomes
-from scale import RESULTS, environment
 
 _SAVE_EVERY = 5.0
 
@@ -64,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
     parser.add_argument("--seconds", type=float, default=170, help="begin no case after so long")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--state", type=Path, default=Path("fuzz-state"), help="folder")
-    parser.add_argument("--results", type=Path, nargs="?", const=RESULTS, help="write the page")
     parser.add_argument("--only", type=int, help="run one case here, without limits")
 
 
@@ -103,4 +101,4 @@ def run_cases(
     return state
 
 
-__all__ = ["State", "add_arguments", "environment", "load_state", "run_cases", "save_state"]
+__all__ = ["State", "add_arguments", "load_state", "run_cases", "save_state"]

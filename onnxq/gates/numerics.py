@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from onnxq.gates.limits import above
 from onnxq.gates.phrases import decibels, listed, percent, plural, points
 from onnxq.gates.provoking import extreme_fills, ordinary_fills, other_batches
 from onnxq.gates.subject import Subject
-from onnxq.gates.verdict import Failed, Figure, Finding, Passed, Skipped, Verdict
+from onnxq.gates.verdict import Failed, Figure, Finding, Passed, Skipped, Undecided, Verdict
 from onnxq.graph import read
 from onnxq.measure import SQNR_CAP, Fidelity
 
@@ -39,10 +40,11 @@ class NumericsCheck:
     def judge(self, evidence: Evidence) -> Iterator[Finding]:
         """Weights, samples, provoking inputs, and how close the outputs are."""
         yield Finding("weights", _weights(evidence.model))
+        until = time.monotonic() + self.settings.seconds
         samples = {f"sample {number}": feed for number, feed in enumerate(evidence.few)}
-        yield Finding("samples", _finite(evidence, samples, alone=True))
+        yield Finding("samples", _finite(evidence, samples, until, alone=True))
         if self.settings.adversarial:
-            yield from _provoked(evidence)
+            yield from _provoked(evidence, until)
         wanted = {
             "sqnr": self.settings.min_sqnr,
             "cosine": self.settings.min_cosine,
@@ -53,13 +55,13 @@ class NumericsCheck:
                 yield Finding(name, _closeness(evidence, name, limit))
 
 
-def _provoked(evidence: Evidence) -> Iterator[Finding]:
+def _provoked(evidence: Evidence, until: float) -> Iterator[Finding]:
     sample = evidence.few[0]
-    yield Finding("fills", _finite(evidence, ordinary_fills(sample), alone=True))
-    yield Finding("extremes", _finite(evidence, extreme_fills(sample), alone=False))
+    yield Finding("fills", _finite(evidence, ordinary_fills(sample), until, alone=True))
+    yield Finding("extremes", _finite(evidence, extreme_fills(sample), until, alone=False))
     batches = other_batches(sample, evidence.model.inputs)
     if batches:
-        yield Finding("batches", _finite(evidence, batches, alone=True))
+        yield Finding("batches", _finite(evidence, batches, until, alone=True))
 
 
 def _weights(model: Subject) -> Verdict:
@@ -85,28 +87,49 @@ def _weights(model: Subject) -> Verdict:
     )
 
 
-def _finite(evidence: Evidence, feeds: Mapping[str, Feed], *, alone: bool) -> Verdict:
+def _finite(evidence: Evidence, feeds: Mapping[str, Feed], until: float, *, alone: bool) -> Verdict:
     """Outputs are finite, or as the baseline's.
 
     Args:
         evidence: What is known.
         feeds: The inputs by what they are called.
+        until: When no further one is run, of `time.monotonic`.
         alone: Whether outputs must be finite where there is no baseline to compare with.
     """
     rival = evidence.rival
     if rival is None and not alone:
         return evidence.without_model("what comes of extreme values")
     evidence.progress("run inputs made to provoke", 0, None)
-    faults = {name: fault for name, feed in feeds.items() if (fault := _fault(evidence, feed))}
-    names = listed(feeds, 7) if len(feeds) < _MANY else plural(len(feeds), "sample")
+    found = _faults(evidence, feeds, until)
+    faults = {name: fault for name, fault in found.items() if fault}
     figure = Figure("inputs with bad outputs", len(faults), 0)
-    if not faults:
-        alike = "" if rival is None else ", or as the baseline's,"
-        return Passed(f"outputs are finite{alike} on: {names}", (figure,))
+    if faults:
+        return _bad(faults, len(found), figure)
+    if len(found) < len(feeds):
+        return Undecided(
+            f"only {len(found)} of {plural(len(feeds), 'input')} were run in the time given",
+            "give `numerics.seconds` more, or set `numerics.adversarial` to false",
+            (figure,),
+        )
+    names = listed(feeds, 7) if len(feeds) < _MANY else plural(len(feeds), "sample")
+    alike = "" if rival is None else ", or as the baseline's,"
+    return Passed(f"outputs are finite{alike} on: {names}", (figure,))
+
+
+def _faults(evidence: Evidence, feeds: Mapping[str, Feed], until: float) -> dict[str, str]:
+    """What is wrong on each input, or nothing; inputs for which there is no time are not there."""
+    found: dict[str, str] = {}
+    for name, feed in feeds.items():
+        if time.monotonic() > until:
+            break
+        found[name] = _fault(evidence, feed)
+    return found
+
+
+def _bad(faults: Mapping[str, str], ran: int, figure: Figure) -> Verdict:
     details = tuple(f"{name}: {fault}" for name, fault in faults.items())
     return Failed(
-        f"{len(faults)} of {plural(len(feeds), 'input')} give bad outputs, none allowed; "
-        f"{details[0]}",
+        f"{len(faults)} of {plural(ran, 'input')} give bad outputs, none allowed; {details[0]}",
         _TRACE,
         (figure,),
         details,

@@ -147,6 +147,14 @@ def test_inputs_made_to_provoke(place: Path, failed: Any, one: Any, run: Any, sa
     failed(run(place, numerics={}), "numerics.fills", "zeros: y has 144 NaN")
 
 
+def test_inputs_for_which_there_is_no_time_are_undecided(place: Path, one: Any, run: Any) -> None:
+    result = run(place, baseline=None, numerics={"seconds": 1e-9})
+    verdict = one(result, "numerics.fills").verdict
+    assert verdict.status == "undecided"
+    assert "only 0 of 5 inputs were run in the time given" in verdict.text
+    assert result.success
+
+
 _SQUARES = """
 <ir_version: 8, opset_import: ["" : 17]>
 squares (float[N,4,6,6] image) => (float[N,4,6,6] y) { [only] y = %s }

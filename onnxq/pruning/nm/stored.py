@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxq.graph import Constant, Node, Tensor, producer, read
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def stored_weight(node: Node) -> StoredWeight | None:
     zero_point = _input(node, place.zero_point)
     if zero_point is not None and not isinstance(zero_point, Constant):
         return None
-    axis = place.channel_axis % len(tensor.stored.shape)
-    return _from_codes(tensor, zero_point, axis, 0)
+    return _from_codes(tensor, zero_point, place.channel_axis, 0)
 
 
 def _followed(tensor: Tensor) -> StoredWeight | None:
@@ -91,9 +91,10 @@ def _same(node: Node) -> StoredWeight | None:
 
 def _transposed(node: Node) -> StoredWeight | None:
     found = _followed(node.inputs[0])
-    if found is None:
+    order = node.attrs.get("perm")
+    if found is None or (order is not None and sorted(order) != list(range(found.used.ndim))):
         return None
-    return StoredWeight(found.name, found.dtype, np.transpose(found.used, node.attrs.get("perm")))
+    return StoredWeight(found.name, found.dtype, np.transpose(found.used, order))
 
 
 def _dequantized(node: Node) -> StoredWeight | None:
@@ -120,17 +121,33 @@ def _input(node: Node, index: int) -> Tensor | None:
 
 def _from_codes(
     codes: Constant, zero_point: Constant | None, axis: int, block: int
-) -> StoredWeight:
-    """Where codes differ from their zero point (one, one per channel, or one per block)."""
+) -> StoredWeight | None:
+    """Where codes differ from their zero point (one, one per channel, or one per block).
+
+    None where the two do not fit, as no engine would take them.
+    """
     value = read(codes)
     zero = np.zeros((), np.float32) if zero_point is None else read(zero_point).astype(np.float32)
-    if zero.ndim == 1 and zero.size > 1:
-        sizes = [1] * value.ndim
-        sizes[axis] = -1
-        zero = zero.reshape(sizes)
-    elif block and zero.ndim == value.ndim:
-        repeated = np.repeat(zero, block, axis=axis)
-        zero = np.take(repeated, np.arange(value.shape[axis]), axis=axis)
+    if zero.size > 1:
+        if not -value.ndim <= axis < value.ndim:
+            return None
+        zero = _spread(zero, value.shape, axis % value.ndim, block)
     elif zero.size == 1:
         zero = zero.reshape(())
+    if not _broadcasts(zero.shape, value.shape):
+        return None
     return StoredWeight(codes.name, value.dtype, np.asarray(value.astype(np.float32) != zero))
+
+
+def _spread(zero: Floats, shape: Sequence[int], axis: int, block: int) -> Floats:
+    """Zero points of channels or blocks, laid out so that they broadcast to the codes."""
+    if zero.ndim == 1:
+        return zero.reshape([-1 if at == axis else 1 for at in range(len(shape))])
+    if block > 0 and zero.ndim == len(shape) and zero.shape[axis] == -(-shape[axis] // block):
+        return np.take(zero, np.arange(shape[axis]) // block, axis=axis)
+    return zero
+
+
+def _broadcasts(given: Sequence[int], wanted: Sequence[int]) -> bool:
+    pairs = zip(reversed(given), reversed(wanted), strict=False)
+    return len(given) <= len(wanted) and all(have in (1, want) for have, want in pairs)

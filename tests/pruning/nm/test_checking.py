@@ -94,6 +94,33 @@ def test_one_more_weight_breaks_it(body, arrays):
     assert (layer.found, layer.violations, layer.blocks) == (None, 1, 4)
 
 
+MISFITS = {
+    "an axis that is not there": (
+        DEQUANTIZED.format(axis=255, inputs="W, S, Z", node="MatMul (x, w)"),
+        ZERO,
+    ),
+    "more zero points than channels": (
+        DEQUANTIZED.format(axis=1, inputs="W, S, Z", node="MatMul (x, w)"),
+        np.array([1, 2, 3], np.int8),
+    ),
+    "fewer blocks than there are": (
+        "[q] w = DequantizeLinear <axis = 0, block_size = 2> (W, S, Z) [n] y = MatMul (x, w)",
+        BLOCKS,
+    ),
+    "an order of other axes": (
+        "[q] q = DequantizeLinear <axis = 1> (W, S, Z) "
+        "[t] w = Transpose <perm = [1, 2]> (q) [n] y = MatMul (x, w)",
+        ZERO,
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "zero_point"), MISFITS.values(), ids=MISFITS)
+def test_codes_and_zero_points_that_do_not_fit(body, zero_point):
+    model = _model(body, W=CODES, S=SCALE, Z=zero_point)
+    assert stored_weight(next(node for node in model.nodes if node.name == "n")) is None
+
+
 def test_qlinear_conv():
     weight = np.zeros((2, 4, 1, 1), np.int8) + ZERO[:, None, None, None]
     weight[0, :2] += 1
