@@ -58,10 +58,15 @@ class StoredWeight:
 
 
 def stored_weight(node: Node) -> StoredWeight | None:
-    """The weight of a layer; None where it has none that is known beforehand."""
+    """The weight of a layer; None where it has no matrix that is known beforehand."""
     place = PLACES.get(node.op) if node.standard else None
     if place is None or len(node.inputs) <= place.weight:
         return None
+    found = _of_input(node, place)
+    return found if found is not None and found.used.ndim > 1 else None
+
+
+def _of_input(node: Node, place: Place) -> StoredWeight | None:
     tensor = node.inputs[place.weight]
     if place.zero_point is None:
         return _followed(tensor)

@@ -94,6 +94,12 @@ def test_one_more_weight_breaks_it(body, arrays):
     assert (layer.found, layer.violations, layer.blocks) == (None, 1, 4)
 
 
+@pytest.mark.parametrize("weight", [np.ones(8, np.float32), np.float32(2)])
+def test_vectors_are_no_weights_of_layers(weight):
+    model = _model("[n] y = MatMul (x, W)", W=np.asarray(weight))
+    assert check_layers(model, Pattern(2, 4)) == []
+
+
 MISFITS = {
     "an axis that is not there": (
         DEQUANTIZED.format(axis=255, inputs="W, S, Z", node="MatMul (x, w)"),
