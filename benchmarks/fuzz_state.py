@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,14 @@ class State:
     processor_seconds: float = 0.0
     slowest: float = 0.0
     faults: list[dict[str, Any]] = field(default_factory=list)
+
+    def without_faults(self) -> tuple[State, list[int]]:
+        """The state with its faults taken out, and their cases: they are tried again."""
+        kinds = dict(self.kinds)
+        for fault in self.faults:
+            kinds[fault["kind"]] -= 1
+        kinds = {kind: count for kind, count in kinds.items() if count}
+        return replace(self, kinds=kinds, faults=[]), [fault["case"] for fault in self.faults]
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -74,6 +82,8 @@ def run_cases(
 ) -> State:
     """Go on with the cases, in pieces that are kept only when they are complete.
 
+    Faults are tried again first: what is mended counts no more.
+
     Args:
         attempt: Runs a case.
         options: As `add_arguments` has them.
@@ -84,14 +94,18 @@ def run_cases(
     path = options.state / f"{name}.json"
     state = load_state(path) if options.first is None else State(options.first)
     end = time.monotonic() + options.seconds
-    while state.following < options.cases and time.monotonic() < end:
-        last = min(state.following + 100 * options.workers, options.cases)
-        piece = list(outcomes(attempt, range(state.following, last), workers=options.workers))
+    state, cases = state.without_faults()
+    last = state.following
+    while cases or (last < options.cases and time.monotonic() < end):
+        if not cases:
+            first, last = last, min(last + 100 * options.workers, options.cases)
+            cases = list(range(first, last))
+        piece = list(outcomes(attempt, cases, workers=options.workers))
         for outcome in map(again, sorted(piece, key=lambda o: o.case)):
             state.add(outcome)
             if outcome.kind in FAULTS:
                 print(f"{outcome.case} {outcome.kind}: {outcome.detail}", flush=True)
-        state.following = last
+        state.following, cases = last, []
         if options.first is None:
             save_state(path, state)
     print(
