@@ -44,7 +44,7 @@ class NumericsGate(GateBlock):
     adversarial: bool = True
     """Run zeros, ones, large, tiny and extreme values too, and other batch sizes if free."""
     seconds: float = Field(default=300.0, gt=0)
-    """No further input is run after so long; what is left is undecided."""
+    """No further input is begun after so long; what is left is undecided."""
     min_sqnr: float | None = None
     """Lowest signal-to-noise ratio against the baseline's outputs, in dB."""
     min_cosine: float | None = Field(default=None, ge=-1, le=1)
