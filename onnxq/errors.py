@@ -31,11 +31,15 @@ class OnnxqError(Exception):
     def _text(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
         text = "; ".join(part for part in (head, self.why, self.remedy) if part)
-        return "".join(map(_printable, text))
+        return printable(text)
 
 
-def _printable(character: str) -> str:
+def printable(text: str) -> str:
     """What terminals take for a command is spelled out: texts quote files from anywhere."""
+    return text if text.isprintable() else "".join(map(_spelled, text))
+
+
+def _spelled(character: str) -> str:
     if character.isprintable() or character in "\n\t":
         return character
     return character.encode("unicode_escape").decode("ascii")

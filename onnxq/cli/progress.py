@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from onnxq.errors import printable
+
 if TYPE_CHECKING:
     from onnxq.workflow import Progress as Report
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 def bar(console: Console) -> Iterator[Report]:
     """A bar with the time left for the stage that runs; it vanishes at the end."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -45,6 +47,7 @@ class _Bar:
         self._task: TaskID | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
+        stage = printable(stage)
         # What follows the dot are figures of the same stage.
         name = stage.partition(" · ")[0]
         if name != self._stage or self._task is None:

@@ -11,6 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from onnxq.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -58,7 +60,7 @@ class Screen:
     def note(self, text: str) -> None:
         """Say something that is not the result."""
         if not self.quiet:
-            click.echo(f"onnxq: {text}", err=True)
+            click.echo(f"onnxq: {printable(text)}", err=True)
 
     def banner(self, text: str) -> None:
         """Say something that must not be overlooked."""
@@ -89,6 +91,10 @@ class Screen:
 def _console(file: IO[str]) -> Console:
     from rich.console import Console
 
+    from onnxq.cli.spelling_out import spelling_out
+
     # A file has no width of its own, and rich would cut at 80 columns.
     width = None if file.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    console = Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(spelling_out())
+    return console

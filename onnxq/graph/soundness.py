@@ -136,12 +136,13 @@ class _Check:
 
 
 def _check_type(kind: onnx.TypeProto) -> None:
-    """Check the element types of a declaration, however deep they lie."""
+    """Check element types and names of dimensions of a declaration, however deep they lie."""
     which = kind.WhichOneof("value")
     if which in ("tensor_type", "sparse_tensor_type"):
-        element = getattr(kind, which).elem_type
-        if element:
-            element_type(element)
+        tensor = getattr(kind, which)
+        if tensor.elem_type:
+            element_type(tensor.elem_type)
+        _check_names(dimension.dim_param for dimension in tensor.shape.dim)
     elif which in ("sequence_type", "optional_type"):
         _check_type(getattr(kind, which).elem_type)
     elif which == "map_type":

@@ -165,6 +165,10 @@ NODES: dict[str, tuple[Change, str]] = {
     "format": (lambda m: setattr(m, "ir_version", 2**40), "file format"),
     "deep type": (deep_type, "unknown ONNX element type 4711"),
     "escape": (lambda m: setattr(node(m, "Add"), "name", "a\x1b[31m"), "cannot be printed"),
+    "dimension": (
+        lambda m: m.graph.input[0].type.tensor_type.shape.dim.add(dim_param="\x1b[31m"),
+        "cannot be printed",
+    ),
     "new line": (lambda m: setattr(node(m, "Add"), "name", "a\n::error::b"), "cannot be printed"),
     "backwards": (lambda m: setattr(m.graph.input[0], "name", "\u202ex"), "cannot be printed"),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onnxq.errors import printable
 from onnxq.gates import CheckResult, Undecided
 from onnxq.report.check.words import message
 
@@ -26,6 +27,7 @@ def github_annotations(result: CheckResult) -> Iterator[str]:
 
 def _command(level: str, file: str, title: str, text: str) -> str:
     properties = {"file": file, "title": f"onnxq {title}"}
+    text = printable(text)
     listed = ",".join(f"{key}={_escaped(v, _IN_PROPERTIES)}" for key, v in properties.items())
     return f"::{level} {listed}::{_escaped(text, _IN_MESSAGES)}"
 
