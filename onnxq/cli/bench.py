@@ -7,16 +7,16 @@ from pathlib import Path
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.screen import Screen
-from onnxq.cli.settings import (
+from onnxq.cli.options import (
     FILE,
     config_option,
     data_option,
     dimension_option,
     json_option,
-    read_settings,
     threads_option,
 )
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples, paragraph
+from onnxq.cli.options import FILE, json_option, threads_option
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, json_option, threads_option
 from onnxq.cli.verbosity import verbosity
 
 if TYPE_CHECKING:

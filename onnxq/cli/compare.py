@@ -8,16 +8,18 @@ from pathlib import Path
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.screen import Screen
-from onnxq.cli.settings import (
+from onnxq.cli.options import (
     FILE,
     config_option,
     data_option,
     dimension_option,
     json_option,
-    read_settings,
+    report_option,
+    samples_option,
     threads_option,
 )
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 MADE_UP = "no --data: the models are compared on one made-up input, which says little"
@@ -40,9 +42,7 @@ MADE_UP = "no --data: the models are compared on one made-up input, which says l
     "--labels", metavar="KEY|FILE", help="Labels: a key of the .npz, or a file; needs --data."
 )
 @click.option("--metric", metavar="NAME", help="top-1 (default), top-5, mse, or module:function.")
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@samples_option
 @click.option("--layers", is_flag=True, help="Compare inner tensors too: where the error begins.")
 @threads_option
 @click.option(
@@ -53,12 +53,7 @@ MADE_UP = "no --data: the models are compared on one made-up input, which says l
     help="Time for measuring speed; 0: none.",
 )
 @dimension_option
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
+@report_option
 @json_option
 @verbosity
 @click.pass_obj

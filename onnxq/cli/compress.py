@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import check_files, files_of, write_model
+from onnxq.cli.model_to_model import Job, check_files, write_and_tell
+from onnxq.cli.options import (
+    FILE,
+    calibration_option,
+    config_option,
+    external_data_option,
+    json_option,
+    output_option,
+    report_option,
+    strict_option,
+    target_option,
+)
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from onnxq.config import Config
     from onnxq.workflow import CompressResult
 
-_MISSED = 1
 
-
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    config: Path | None
+    ending: ClassVar[str] = "small"
+
     calibration: str | None
     work: Path | None
     target: str | None
-    output: Path | None
-    report: Path | None
-    strict: bool
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.small.onnx")
 
     @property
     def folder(self) -> Path:
@@ -66,12 +64,7 @@ class _Request:
 )
 @click.argument("model", type=FILE)
 @config_option
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
-    "that returns samples.",
-)
+@calibration_option()
 @click.option(
     "-w",
     "--work",
@@ -80,21 +73,10 @@ class _Request:
     help="Where finished stages and checkpoints are kept; OUTPUT.stages by default.",
 )
 @target_option
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.small.onnx beside the input by default.",
-)
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
-@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@output_option("small")
+@report_option
+@strict_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -109,10 +91,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     all the same, unless --strict is given.
     """
     request = _Request(**options)
-    result = _compress(screen, request)
-    _write(screen, request, result)
-    _show(screen, request, result)
-    return 0 if result.success else _MISSED
+    return _told(screen, request, _compress(screen, request))
 
 
 def _compress(screen: Screen, request: _Request) -> CompressResult:
@@ -131,24 +110,15 @@ def _compress(screen: Screen, request: _Request) -> CompressResult:
         return compress(model, config=config, folder=request.folder, progress=progress)
 
 
-def _write(screen: Screen, request: _Request, result: CompressResult) -> None:
-    from onnxq.report import save_report
+def _told(screen: Screen, request: _Request, result: CompressResult) -> int:
+    from onnxq.report import compressed
     from onnxq.report.pages import compressed_page
 
-    if result.success or not request.strict:
-        write_model(screen, request, result.model)
-    if request.report is not None:
-        files = files_of(screen, request)
-        page = partial(compressed_page, result, files, command=("onnxq", *screen.arguments))
-        facts = {"files": files, **result.to_dict()}
-        screen.written.append(save_report(request.report, facts, page))
-
-
-def _show(screen: Screen, request: _Request, result: CompressResult) -> None:
-    from onnxq.report import compressed
-
-    files = files_of(screen, request)
-    if request.as_json:
-        screen.data({"files": files, **result.to_dict()})
-        return
-    screen.show(*compressed(result, files, everything=screen.verbosity > 0))
+    everything = screen.verbosity > 0
+    return write_and_tell(
+        screen,
+        request,
+        result,
+        page=compressed_page,
+        shown=lambda files: compressed(result, files, everything=everything),
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import FILE
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE
 from onnxq.errors import UsageError
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import config_option, json_option, target_option
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from onnxq.targets import Target

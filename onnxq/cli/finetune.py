@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import check_files, files_of, write_model
+from onnxq.cli.model_to_model import MISSED, Job, check_files, write_and_tell
+from onnxq.cli.options import (
+    FILE,
+    config_option,
+    external_data_option,
+    json_option,
+    output_option,
+    report_option,
+    strict_option,
+    target_option,
+)
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 from onnxq.errors import UsageError
 
@@ -20,15 +29,13 @@ if TYPE_CHECKING:
     from onnxq.config import Config
     from onnxq.workflow import FinetuneResult
 
-_MISSED = 1
 
-
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    config: Path | None
+    ending: ClassVar[str] = "tuned"
+
     data: str | None
     labels: str | None
     teacher: Path | None
@@ -38,16 +45,6 @@ class _Request:
     rate: float | None
     checkpoints: Path | None
     target: str | None
-    output: Path | None
-    report: Path | None
-    strict: bool
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.tuned.onnx")
 
     def settings(self) -> Config:
         """The configuration with what the command line says on top."""
@@ -125,21 +122,10 @@ def _widths(
     "--checkpoints", type=FILE, metavar="FOLDER", help="Where a run that was stopped goes on from."
 )
 @target_option
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.tuned.onnx beside the input by default.",
-)
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
-@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@output_option("tuned")
+@report_option
+@strict_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -156,10 +142,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     """
     request = _Request(**options)
     request.check()
-    result = _finetune(screen, request)
-    _write(screen, request, result)
-    _show(screen, request, result)
-    return 0 if result.success else _MISSED
+    return _told(screen, request, _finetune(screen, request))
 
 
 def _finetune(screen: Screen, request: _Request) -> FinetuneResult:
@@ -179,29 +162,18 @@ def _finetune(screen: Screen, request: _Request) -> FinetuneResult:
         return finetune(model, teacher=request.teacher, config=config, progress=progress)
 
 
-def _write(screen: Screen, request: _Request, result: FinetuneResult) -> None:
-    from onnxq.report import save_report
+def _told(screen: Screen, request: _Request, result: FinetuneResult) -> int:
+    from onnxq.report import finetuned, summary
     from onnxq.report.pages import finetuned_page
 
     if not result.writes:
-        return
-    if result.success or not request.strict:
-        write_model(screen, request, result.model)
-    if request.report is not None:
-        files = files_of(screen, request)
-        page = partial(finetuned_page, result, files, command=("onnxq", *screen.arguments))
-        facts = {"files": files, **result.to_dict()}
-        screen.written.append(save_report(request.report, facts, page))
-
-
-def _show(screen: Screen, request: _Request, result: FinetuneResult) -> None:
-    from onnxq.report import finetuned, summary
-
-    if not result.writes:
-        return
-    everything, files = screen.verbosity > 0, files_of(screen, request)
-    if request.as_json:
-        facts = result.to_dict()
-        screen.data({"files": files, **(facts if everything else summary(facts))})
-        return
-    screen.show(*finetuned(result, files, everything=everything))
+        return 0 if result.success else MISSED
+    everything = screen.verbosity > 0
+    return write_and_tell(
+        screen,
+        request,
+        result,
+        page=finetuned_page,
+        shown=lambda files: finetuned(result, files, everything=everything),
+        short=dict if everything else summary,
+    )

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import FILE, config_option, json_option, target_option
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import check_files, files_of, write_model
-from onnxq.cli.screen import Screen
-from onnxq.cli.settings import (
+from onnxq.cli.model_to_model import Job, check_files, write_and_tell
+from onnxq.cli.options import (
     FILE,
+    calibration_option,
     config_option,
+    external_data_option,
     json_option,
-    read_settings,
+    output_option,
+    report_option,
+    samples_option,
+    strict_option,
     target_option,
     threads_option,
 )
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 from onnxq.errors import UsageError
 
@@ -28,21 +32,17 @@ if TYPE_CHECKING:
     from onnxq.config import Config
     from onnxq.workflow import PruneResult
 
-_MISSED = 1
-
 _SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 _TARGETS = ("ratio", "macs", "parameters", "latency")
 
 
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    config: Path | None
+    ending: ClassVar[str] = "pruned"
+
     calibration: str | None
-    output: Path | None
-    report: Path | None
     target: str | None
     ratio: float | None
     macs: float | None
@@ -54,14 +54,6 @@ class _Request:
     repair: bool | None
     samples: int | None
     threads: int | None
-    strict: bool
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.pruned.onnx")
 
     @property
     def goals(self) -> dict[str, float]:
@@ -117,18 +109,8 @@ class _Request:
     ),
 )
 @click.argument("model", type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.pruned.onnx beside the input by default.",
-)
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs, to score channels and to repair what is left.",
-)
+@output_option("pruned")
+@calibration_option("Sample inputs, to score channels and to repair what is left.")
 @config_option
 @target_option
 @click.option("--ratio", type=_SHARE, metavar="SHARE", help="Share of the filters to remove.")
@@ -171,18 +153,11 @@ class _Request:
 @click.option(
     "--repair/--no-repair", default=None, help="Fit the weights behind removed channels anew."
 )
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@samples_option
 @threads_option
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
-@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@report_option
+@strict_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -198,10 +173,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     """
     request = _Request(**options)
     config = request.settings()
-    result = _prune(screen, request, config)
-    _write(screen, request, result)
-    _show(screen, request, result)
-    return 0 if result.success else _MISSED
+    return _told(screen, request, _prune(screen, request, config))
 
 
 def _prune(screen: Screen, request: _Request, config: Config) -> PruneResult:
@@ -216,25 +188,16 @@ def _prune(screen: Screen, request: _Request, config: Config) -> PruneResult:
         return prune(model, config=config, progress=progress)
 
 
-def _write(screen: Screen, request: _Request, result: PruneResult) -> None:
-    from onnxq.report import save_report
+def _told(screen: Screen, request: _Request, result: PruneResult) -> int:
+    from onnxq.report import pruned, pruned_summary
     from onnxq.report.pages import pruned_page
 
-    if result.success or not request.strict:
-        write_model(screen, request, result.model)
-    if request.report is not None:
-        files = files_of(screen, request)
-        page = partial(pruned_page, result, files, command=("onnxq", *screen.arguments))
-        facts = {"files": files, **result.to_dict()}
-        screen.written.append(save_report(request.report, facts, page))
-
-
-def _show(screen: Screen, request: _Request, result: PruneResult) -> None:
-    from onnxq.report import pruned, pruned_summary
-
-    files = files_of(screen, request)
-    if request.as_json:
-        facts = result.to_dict()
-        screen.data({"files": files, **(facts if screen.verbosity else pruned_summary(facts))})
-        return
-    screen.show(*pruned(result, files, every_group=screen.verbosity > 0))
+    everything = screen.verbosity > 0
+    return write_and_tell(
+        screen,
+        request,
+        result,
+        page=pruned_page,
+        shown=lambda files: pruned(result, files, every_group=everything),
+        short=dict if everything else pruned_summary,
+    )

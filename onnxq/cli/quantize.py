@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import write_model
+from onnxq.cli.model_to_model import MISSED, Job, write_model
+from onnxq.cli.options import (
+    FILE,
+    calibration_option,
+    config_option,
+    external_data_option,
+    json_option,
+    output_option,
+    report_option,
+    samples_option,
+    strict_option,
+    target_option,
+)
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 from onnxq.errors import UsageError
 
@@ -20,18 +32,14 @@ if TYPE_CHECKING:
     from onnxq.config import LoadedConfig
     from onnxq.workflow import QuantizeResult
 
-_MISSED = 1
 
-
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    config: Path | None
+    ending: ClassVar[str] = "int8"
+
     calibration: str | None
-    output: Path | None
-    report: Path | None
     target: str | None
     method: str | None
     samples: int | None
@@ -42,14 +50,6 @@ class _Request:
     timings: Path | None
     save_timings: Path | None
     effort: str | None
-    strict: bool
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.int8.onnx")
 
     def check(self) -> None:
         """Reject options that contradict each other."""
@@ -96,25 +96,9 @@ class _Request:
 )
 @click.argument("model", type=FILE)
 @config_option
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
-    "that returns samples.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.int8.onnx beside the input by default.",
-)
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
+@calibration_option()
+@output_option("int8")
+@report_option
 @target_option
 @click.option(
     "-m",
@@ -122,9 +106,7 @@ class _Request:
     metavar="NAME",
     help="How ranges are found: auto, min-max, moving-average, percentile, entropy, mse or ifmr.",
 )
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@samples_option
 @click.option(
     "--random", is_flag=True, help="Make inputs up: shows size and speed, never accuracy."
 )
@@ -153,8 +135,8 @@ class _Request:
     type=click.Choice(["none", "quick", "standard", "thorough"]),
     help="How much is tried for what the configuration leaves open (default standard).",
 )
-@click.option("--strict", is_flag=True, help="Write no model if the result misses its budget.")
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@strict_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -173,7 +155,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     result = _quantize(screen, request, loaded)
     _write(screen, request, result)
     _show(screen, request, result)
-    return 0 if result.success else _MISSED
+    return 0 if result.success else MISSED
 
 
 def _check_places(request: _Request, loaded: LoadedConfig) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import FILE, calibration_option, json_option, report_option, target_option
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, json_option, target_option
 from onnxq.cli.verbosity import verbosity
 
 if TYPE_CHECKING:
@@ -74,12 +74,7 @@ class _Request:
 @click.option(
     "-c", "--config", type=FILE, metavar="FILE", help="What may be chosen (.yaml, .toml or .json)."
 )
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
-    "that returns samples.",
-)
+@calibration_option()
 @click.option(
     "-o",
     "--output",
@@ -117,12 +112,7 @@ class _Request:
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random.")
 @target_option
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
+@report_option
 @json_option
 @verbosity
 @click.pass_obj

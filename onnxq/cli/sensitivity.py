@@ -8,8 +8,16 @@ from pathlib import Path
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import (
+    FILE,
+    calibration_option,
+    config_option,
+    json_option,
+    samples_option,
+    target_option,
+)
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 from onnxq.errors import UsageError
 
@@ -24,16 +32,9 @@ from onnxq.errors import UsageError
 )
 @click.argument("model", type=FILE)
 @config_option
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
-    "that returns samples.",
-)
+@calibration_option()
 @target_option
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@samples_option
 @click.option(
     "--probes",
     type=click.IntRange(min=1, max=8),

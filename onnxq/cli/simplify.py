@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import files_of, write_model
-from onnxq.cli.screen import Screen
-from onnxq.cli.settings import (
+from onnxq.cli.model_to_model import Job, write_and_tell
+from onnxq.cli.options import (
     FILE,
     config_option,
     data_option,
+    external_data_option,
     json_option,
-    read_settings,
+    output_option,
+    report_option,
+    samples_option,
     threads_option,
 )
+from onnxq.cli.screen import Screen
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from onnxq.config import Config
     from onnxq.workflow import SimplifyResult
 
-_SLOWER = 1
 
-
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    output: Path | None
-    config: Path | None
+    ending: ClassVar[str] = "simplified"
+
     data: str | None
     samples: int | None
     input_shapes: dict[str, tuple[int, ...]]
@@ -46,14 +46,6 @@ class _Request:
     measure: bool | None
     threads: int | None
     explain: bool
-    report: Path | None
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.simplified.onnx")
 
     def settings(self) -> Config:
         """The configuration with what the command line says on top."""
@@ -99,18 +91,10 @@ def _complete_rule(
     ),
 )
 @click.argument("model", type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.simplified.onnx beside the input by default.",
-)
+@output_option("simplified")
 @config_option
 @data_option
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@samples_option
 @click.option(
     "--input-shape",
     "input_shapes",
@@ -144,13 +128,8 @@ def _complete_rule(
 )
 @threads_option
 @click.option("--explain", is_flag=True, help="Show what was nearly done, and why not.")
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@report_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -165,10 +144,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     --opset can cause.
     """
     request = _Request(**options)
-    result = _simplify(screen, request)
-    _write(screen, request, result)
-    _show(screen, request, result)
-    return 0 if result.success else _SLOWER
+    return _told(screen, request, _simplify(screen, request))
 
 
 def _simplify(screen: Screen, request: _Request) -> SimplifyResult:
@@ -212,25 +188,16 @@ def _check_places(request: _Request, data: str | None) -> None:
     )
 
 
-def _write(screen: Screen, request: _Request, result: SimplifyResult) -> None:
-    from onnxq.report import save_report
+def _told(screen: Screen, request: _Request, result: SimplifyResult) -> int:
+    from onnxq.report import simplified, summary
     from onnxq.report.pages import simplified_page
 
-    write_model(screen, request, result.model)
-    if request.report is not None:
-        files = files_of(screen, request)
-        page = partial(simplified_page, result, files, command=("onnxq", *screen.arguments))
-        facts = {"files": files, **result.to_dict()}
-        screen.written.append(save_report(request.report, facts, page))
-
-
-def _show(screen: Screen, request: _Request, result: SimplifyResult) -> None:
-    from onnxq.report import simplified, summary
-
-    everything, files = request.explain or screen.verbosity > 0, files_of(screen, request)
-    if request.as_json:
-        facts = result.to_dict()
-        screen.data({"files": files, **(facts if everything else summary(facts))})
-        return
-    every_event = screen.verbosity > 0
-    screen.show(*simplified(result, files, explain=request.explain, every_event=every_event))
+    explain, every_event = request.explain, screen.verbosity > 0
+    return write_and_tell(
+        screen,
+        request,
+        result,
+        page=simplified_page,
+        shown=lambda files: simplified(result, files, explain=explain, every_event=every_event),
+        short=dict if explain or every_event else summary,
+    )

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from onnxq.cli.examples import examples
-from onnxq.cli.model_to_model import check_files, files_of, write_model
+from onnxq.cli.model_to_model import Job, check_files, write_and_tell
+from onnxq.cli.options import (
+    FILE,
+    calibration_option,
+    config_option,
+    external_data_option,
+    json_option,
+    output_option,
+    report_option,
+    samples_option,
+    target_option,
+)
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import FILE, config_option, json_option, read_settings, target_option
+from onnxq.cli.settings import read_settings
 from onnxq.cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from onnxq.config import Config
     from onnxq.workflow import SparsifyResult
 
-_MISSED = 1
 
-
-@dataclass(frozen=True)
-class _Request:
+@dataclass(frozen=True, kw_only=True)
+class _Request(Job):
     """The arguments of one call."""
 
-    model: Path
-    config: Path | None
+    ending: ClassVar[str] = "sparse"
+
     pattern: str | None
     method: str | None
     permute: bool | None
     calibration: str | None
     samples: int | None
     target: str | None
-    output: Path | None
-    report: Path | None
-    external_data: bool
-    as_json: bool
-
-    @property
-    def destination(self) -> Path:
-        """The model that is written."""
-        return self.output or self.model.with_name(f"{self.model.stem}.sparse.onnx")
 
     def settings(self) -> Config:
         """The configuration with what the command line says on top."""
@@ -88,30 +86,12 @@ class _Request:
     default=None,
     help="Reorder channels first, so that large weights do not share blocks.",
 )
-@click.option(
-    "--calibration",
-    metavar="PATH|MODULE:FUNCTION",
-    help="Sample inputs: an .npz or .npy file, a directory of arrays or images, or a function "
-    "that returns samples.",
-)
-@click.option(
-    "-n", "--samples", type=click.IntRange(min=1), metavar="N", help="Read at most N samples."
-)
+@calibration_option()
+@samples_option
 @target_option
-@click.option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="The model to write; MODEL.sparse.onnx beside the input by default.",
-)
-@click.option(
-    "--report",
-    type=FILE,
-    metavar="FILE",
-    help="Write the full report: a page if FILE ends in .html, else JSON.",
-)
-@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the model.")
+@output_option("sparse")
+@report_option
+@external_data_option
 @json_option
 @verbosity
 @click.pass_obj
@@ -125,10 +105,7 @@ def command(screen: Screen, /, **options: Any) -> int:
     Ends with exit code 1 if the result misses a budget of the configuration.
     """
     request = _Request(**options)
-    result = _sparsify(screen, request)
-    _write(screen, request, result)
-    _show(screen, request, result)
-    return 0 if result.success else _MISSED
+    return _told(screen, request, _sparsify(screen, request))
 
 
 def _sparsify(screen: Screen, request: _Request) -> SparsifyResult:
@@ -146,26 +123,16 @@ def _sparsify(screen: Screen, request: _Request) -> SparsifyResult:
         return sparsify(model, config=config, progress=progress)
 
 
-def _write(screen: Screen, request: _Request, result: SparsifyResult) -> None:
-    from onnxq.report import save_report
+def _told(screen: Screen, request: _Request, result: SparsifyResult) -> int:
+    from onnxq.report import sparsified, summary
     from onnxq.report.pages import sparsified_page
 
-    write_model(screen, request, result.model)
-    if request.report is not None:
-        files = files_of(screen, request)
-        page = partial(sparsified_page, result, files, command=("onnxq", *screen.arguments))
-        facts = {"files": files, **result.to_dict()}
-        screen.written.append(save_report(request.report, facts, page))
-
-
-def _show(screen: Screen, request: _Request, result: SparsifyResult) -> None:
-    from onnxq.report import sparsified, summary
-
     everything = screen.verbosity > 0
-    if request.as_json:
-        facts = result.to_dict()
-        screen.data(
-            {"files": files_of(screen, request), **(facts if everything else summary(facts))}
-        )
-        return
-    screen.show(*sparsified(result, files_of(screen, request), everything=everything))
+    return write_and_tell(
+        screen,
+        request,
+        result,
+        page=sparsified_page,
+        shown=lambda files: sparsified(result, files, everything=everything),
+        short=dict if everything else summary,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from onnxq.cli.examples import examples
+from onnxq.cli.options import complete_target, json_option
 from onnxq.cli.screen import Screen
-from onnxq.cli.settings import complete_target, json_option
 
 
 @click.command(

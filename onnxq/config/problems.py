@@ -18,6 +18,7 @@ from onnxq.errors import ConfigError
 Origins: TypeAlias = Mapping[str, str]
 
 _LONGEST_VALUE = 60
+_LONGEST_KEY = 200
 
 _MOST_PROBLEMS = 30
 """So many are told of; a file with more is no configuration."""
@@ -89,7 +90,8 @@ def _place(finding: ErrorDetails, schema: type[BaseModel]) -> Place:
 
 
 def _where(key: str, origins: Origins) -> str:
-    return ": ".join(part for part in (nearest(origins, key), key) if part) or "configuration"
+    named = _cut(key, _LONGEST_KEY)
+    return ": ".join(part for part in (nearest(origins, key), named) if part) or "configuration"
 
 
 def _reason(findings: list[ErrorDetails], schema: type[BaseModel]) -> str:
@@ -141,7 +143,7 @@ def _remedy(wanted: str, given: object) -> str:
 
 def _unknown_key(key: str, known: Sequence[str], why: str | None) -> str:
     hint = f"; {why};" if why else _suggestion(key, known)
-    return f"unknown key '{key}'{hint or ';'} known keys: {', '.join(known)}"
+    return f"unknown key '{_cut(key, _LONGEST_KEY)}'{hint or ';'} known keys: {', '.join(known)}"
 
 
 def _suggestion(word: str, known: Sequence[str]) -> str:
@@ -160,4 +162,8 @@ def _shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         return "a huge integer"
     text = repr(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+    return _cut(text, _LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -105,6 +105,12 @@ def test_functions_are_not_imported_where_that_is_forbidden(
         import_function("evil_module:samples", error=ConfigError, purpose="a function")
 
 
+def test_very_long_keys_are_told_of_in_short() -> None:
+    with pytest.raises(ConfigError, match=r"activations.aaaa.*…: unknown key 'aaaa.*…'") as caught:
+        parse_config({"activations": {"a" * 5000: 1}})
+    assert len(str(caught.value)) < 1000
+
+
 def test_very_many_unknown_keys_are_told_of_in_short(tmp_path: Path) -> None:
     pairs = ", ".join(f'"k{i}": 1' for i in range(20_000))
     (tmp_path / "c.json").write_text(f"{{{pairs}}}")
