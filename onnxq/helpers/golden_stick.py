@@ -32,7 +32,7 @@ from onnxq.compat.refusing import WrongValueError, wrong_type
 from onnxq.config import Config
 from onnxq.errors import DataError
 from onnxq.graph import Model, Source, copy_model, load
-from onnxq.passes import FreezeDefaults, InlineFunctions, LowerConstants, UpgradeOpset, apply_passes
+from onnxq.passes import LowerConstants, UpgradeOpset, apply_passes
 from onnxq.plan import Plan
 from onnxq.targets import Target, load_target
 from onnxq.workflow import plan_only
@@ -200,12 +200,12 @@ class SimulatedQuantizationAwareTraining:
             PreconditionError: if torch cannot run it.
             UsageError: if torch is not installed.
         """
-        from onnxq.training.folded_layers import folded_layers
+        from onnxq.training.folded_layers import folded_layers, plain_copy
         from onnxq.training.normed_layers import Folding
         from onnxq.training.simulated import SimulatedNetwork
         from onnxq.training.simulation import Simulation
 
-        options, original = self._options, _plain(load(network))
+        options, original = self._options, plain_copy(load(network))
         plan, model, folded = *self._unfused(original), {}
         folding = Folding.BESIDE
         if options.enable_fusion:
@@ -278,14 +278,6 @@ class SimulatedQuantizationAwareTraining:
 
     def _set_second(self, name: str, value: Any) -> None:
         self._set(name, (getattr(self._options, name)[0], value))
-
-
-def _plain(model: Model) -> Model:
-    """A copy whose nodes have names and whose weights are initializers."""
-    twin = copy_model(model)
-    twin.keep_node_names()
-    apply_passes(twin, [InlineFunctions(), FreezeDefaults(), LowerConstants()])
-    return twin
 
 
 def _scale_per_channel(config: Config, layers: Mapping[str, object]) -> Config:

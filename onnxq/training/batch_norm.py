@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from onnxq.errors import DataError
 from onnxq.training.blueprint import Operation
 from onnxq.training.operators import Operator
 
@@ -67,15 +68,35 @@ def train_batch_norm(
     *,
     epsilon: float,
     momentum: float,
+    name: str,
 ) -> Tensor:
     """Normalise by the batch's statistics, and let the running ones follow, in place.
 
     ONNX's momentum is the share of the old value, torch's that of the new one. The running
     variance follows the unbiased one, as torch has it.
+
+    Raises:
+        DataError: if there is a single value for each channel.
     """
+    require_several(x, f"'{name}'")
     return functional.batch_norm(
         x, mean, variance, scale, bias, training=True, momentum=1.0 - momentum, eps=epsilon
     )
+
+
+def require_several(x: Tensor, where: str) -> None:
+    """Refuse a batch [samples, channels, …] whose channels have no variance.
+
+    Raises:
+        DataError: if there is a single value for each channel.
+    """
+    if x.numel() <= x.shape[1]:
+        raise DataError(
+            "a batch holds a single value for each channel, which has no variance",
+            where=where,
+            why="the statistics of BatchNormalization follow the batches",
+            remedy="train with larger batches, or with statistics that stand still",
+        )
 
 
 def _trained(operation: Operation, statistics: Collection[str]) -> Operation:
@@ -83,7 +104,7 @@ def _trained(operation: Operation, statistics: Collection[str]) -> Operation:
         return operation
     momentum = operation.attributes.get("momentum", 0.9)
     epsilon = operation.attributes.get("epsilon", 1e-5)
-    run = partial(train_batch_norm, epsilon=epsilon, momentum=momentum)
+    run = partial(train_batch_norm, epsilon=epsilon, momentum=momentum, name=operation.name)
     return replace(operation, run=run, outputs=operation.outputs[:1], opaque=True)
 
 

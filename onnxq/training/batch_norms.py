@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from onnxq.training.batch_norm import BatchNormMode
 from onnxq.training.module import TorchModel
+from onnxq.training.normed_layers import NormedLayer
 from onnxq.training.student import QuietHook, Tensors
 
 _NORM = "BatchNormalization"
@@ -27,6 +28,19 @@ class FreezeBatchNorms(QuietHook):
         mode = BatchNormMode.TRAINED if moving else BatchNormMode.FROZEN
         if self._network.batch_norm is not mode:
             self._network.batch_norm = mode
+
+
+class FreezeLayers(QuietHook):
+    """Lets the statistics of layers with normalisations stand still after a share of the steps."""
+
+    def __init__(self, layers: Sequence[NormedLayer], share: float) -> None:
+        """Rule over some layers."""
+        self._layers, self._share = layers, share
+
+    def before_step(self, step: int, total: int) -> None:
+        """Set what holds in this step."""
+        for layer in self._layers:
+            layer.still = step >= self._share * total
 
 
 def reestimate_batch_norms(network: TorchModel, feeds: Iterable[Tensors]) -> int:

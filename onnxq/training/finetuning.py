@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from onnxq.config import Finetune, MatchFeatures
 from onnxq.engine import Feed
 from onnxq.errors import DataError
 from onnxq.graph import Model
-from onnxq.plan import Plan, Use
+from onnxq.plan import Plan, Use, resolve_learning
 from onnxq.quant import Codes, QParams
 from onnxq.training.agreement import check_agreement, run_arrays
-from onnxq.training.batch_norms import FreezeBatchNorms, reestimate_batch_norms
+from onnxq.training.batch_norms import FreezeBatchNorms, FreezeLayers, reestimate_batch_norms
 from onnxq.training.blocks import ends_of_blocks
 from onnxq.training.blockwise import train_blocks
 from onnxq.training.distributed import Processes, connected, device_for, processes_around
@@ -35,6 +35,7 @@ from onnxq.training.samples import Samples, can_stack
 from onnxq.training.student import Hook, Student
 from onnxq.training.task import Report, Task, TrainingResult, unheard
 from onnxq.training.trainer import train
+from onnxq.training.unfolding import Unfolded, unfold
 from onnxq.training.write_back import write_back
 
 _CHECKED = 2
@@ -69,6 +70,7 @@ class Assignment:
         labels: [samples, …] or None.
         settings: How to train.
         seed: Of everything random.
+        original: The model before its batch normalisations were folded, for those that want them.
     """
 
     model: Model
@@ -78,6 +80,7 @@ class Assignment:
     labels: NDArray[Any] | None
     settings: Finetune
     seed: int = 0
+    original: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Learned:
         held_out: Inputs that nothing was learned from; the others if there are none.
         samples: Numbers of inputs learned from and held out.
         is_first: Whether this process is the one that writes.
+        still_norms: Where batch normalisations train with their layers, those that do not: the
+            reasons by name.
     """
 
     model: Model
@@ -105,6 +110,7 @@ class Learned:
     held_out: Sequence[Feed]
     samples: tuple[int, int]
     is_first: bool
+    still_norms: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, feed: Feed) -> dict[str, NDArray[Any]]:
         """What the trained network returns."""
@@ -142,14 +148,20 @@ class _Work:
     def __init__(self, job: Assignment, processes: Processes, device: torch.device) -> None:
         self.job, self.processes, self.device = job, processes, device
         self.settings = job.settings
-        self.masks = HeldMasks(masks_of(job.model), job.settings.update_masks)
+        learning = resolve_learning(job.model, job.settings.rules)
+        self.masks = HeldMasks(
+            masks_of(job.model, lambda n: learning.update_masks(n, job.settings.update_masks))
+        )
         self.quantized = self._quantized()
         if self.quantized is None:
             self.network = to_torch(job.model)
             self.network.transforms = masking(self.masks.modules)
         else:
             self.network = self.quantized.network
-        self.masks.watch(self.network)
+        self.unfolded = self._unfolded()
+        if self.unfolded is not None:
+            self.network = self.unfolded.network
+        self.masks.watch(self.unfolded or self.network)
         check_agreement(to_torch(job.model), job.model, job.feeds[:_CHECKED])
         self.network.to(device)
         self.teacher_model = to_torch(job.teacher).to(device).eval()
@@ -210,8 +222,21 @@ class _Work:
         if start is None or wishes is None:
             return None
         return quantized_torch(
-            self.job.model, start.plan, start.activations, start.weights, wishes, self.masks.modules
+            self.job.model,
+            start.plan,
+            start.activations,
+            start.weights,
+            wishes,
+            self.masks.modules,
+            self.job.settings.rules,
         )
+
+    def _unfolded(self) -> Unfolded | None:
+        """The quantized network whose layers have their batch normalisations, if that is wanted."""
+        original = self.job.original
+        if self.settings.batch_norm != "folded" or self.quantized is None or original is None:
+            return None
+        return unfold(self.quantized, original, self.job.model, self.masks.modules)
 
     def _student(self) -> Student:
         hooks: list[Hook] = [self.masks]
@@ -219,6 +244,8 @@ class _Work:
         scales: list[nn.Parameter] = []
         if self.settings.batch_norm == "trained":
             hooks.append(FreezeBatchNorms(self.network, self.settings.freeze_batch_norm))
+        if self.unfolded is not None:
+            hooks.append(FreezeLayers(self.unfolded.layers, self.settings.freeze_batch_norm))
         if self.quantized is not None and self.settings.quantization is not None:
             quantizers = self.quantized.quantizers
             hooks += [RoundingPhases(quantizers, self.settings.quantization)]
@@ -226,7 +253,7 @@ class _Work:
             for quantizer in quantizers:
                 kind = clips if isinstance(quantizer.grid, ClippedAbove) else scales
                 kind.extend(quantizer.parameters())
-        weights = self.network.parameters_by_name
+        weights = (self.unfolded or self.network).parameters_by_name
         return Student(self.student, weights, scales, clips, hooks)
 
     def _samples(self) -> Samples:
@@ -294,6 +321,9 @@ class _Work:
     def _learned(
         self, result: TrainingResult, train_samples: Samples, held_out: Samples
     ) -> Learned:
+        if self.unfolded is not None and self.quantized is not None:
+            self.unfolded.fold_into(self.quantized, self.job.model)
+            self.network = self.quantized.network
         self.network.eval()
         self.network.to("cpu")
         values = {n: t.detach().numpy() for n, t in self.network.tensors_by_name.items()}
@@ -311,4 +341,5 @@ class _Work:
             held_out.feeds or train_samples.feeds,
             (len(train_samples), len(held_out)),
             self.processes.is_first,
+            {} if self.unfolded is None else self.unfolded.others,
         )

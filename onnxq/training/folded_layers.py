@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.graph import Constant, Model, Node, only_reader, producer, read, reads
+from onnxq.graph import Constant, Model, Node, copy_model, only_reader, producer, read, reads
+from onnxq.passes import (
+    FreezeDefaults,
+    InlineFunctions,
+    LowerConstants,
+    Pass,
+    RemoveIdentities,
+    apply_passes,
+)
 
 _CLOSE = 1e-3
 """Largest difference of what was folded to what should be, as a share of the largest weight."""
 
 Array = NDArray[Any]
+
+
+def plain_copy(model: Model) -> Model:
+    """A copy whose nodes have names and whose weights are constants that the nodes read."""
+    twin = copy_model(model)
+    twin.keep_node_names()
+    # Exporters let equal parameters be one, which others read through Identity.
+    passes: list[Pass] = [InlineFunctions(), FreezeDefaults(), LowerConstants(), RemoveIdentities()]
+    apply_passes(twin, passes)
+    return twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +42,7 @@ class FoldedLayer:
 
     Attributes:
         node: The layer's name, in the original model and in the prepared one.
+        norm: The normalisation's name in the original model.
         axis: The axis of the weight along which its output channels lie.
         weight: float32, before folding.
         bias: float32 [channels] before folding; zeros without one.
@@ -36,6 +55,7 @@ class FoldedLayer:
     """
 
     node: str
+    norm: str
     axis: int
     weight: Array
     bias: Array
@@ -47,46 +67,70 @@ class FoldedLayer:
     momentum: float
 
 
+@dataclass(frozen=True, eq=False)
+class FoundLayers:
+    """What became of the batch normalisations of a model.
+
+    Attributes:
+        layers: The layers that hold one, by name.
+        others: Why one is in no layer, by the name of the normalisation.
+    """
+
+    layers: Mapping[str, FoldedLayer]
+    others: Mapping[str, str]
+
+
 def folded_layers(original: Model, prepared: Model) -> dict[str, FoldedLayer]:
+    """The layers that `find_layers` finds, by name."""
+    return dict(find_layers(original, prepared).layers)
+
+
+def find_layers(original: Model, prepared: Model) -> FoundLayers:
     """The layers of the prepared model whose weights hold a batch normalisation of the original.
 
     A layer is one of them if it has its name, and the weight and bias that folding gives.
 
     Args:
-        original: The model with its batch normalisations; all nodes have names.
+        original: The model with its batch normalisations; all nodes have names, and all weights
+            are initializers.
         prepared: The same after the exact passes.
-
-    Returns:
-        By the name of the layer.
     """
     nodes = {node.name: node for node in prepared.nodes}
     uses = Counter(t.name for node in prepared.nodes for t in reads(node))
-    found = (_before(original, node) for node in original.nodes if node.op == "BatchNormalization")
-    return {
-        layer.node: layer
-        for layer in found
-        if layer is not None
-        and layer.node in nodes
-        and _holds(nodes[layer.node], layer)
-        and all(uses[t.name] == 1 for t in nodes[layer.node].inputs[1:])
-    }
+    layers: dict[str, FoldedLayer] = {}
+    others: dict[str, str] = {}
+    for norm in original.nodes:
+        if norm.op != "BatchNormalization":
+            continue
+        found = _before(original, norm)
+        if isinstance(found, FoldedLayer):
+            found = _lost(found, nodes, uses) or found
+        if isinstance(found, FoldedLayer):
+            layers[found.node] = found
+        else:
+            others[norm.name] = found
+    return FoundLayers(layers, others)
 
 
-def _before(model: Model, norm: Node) -> FoldedLayer | None:
-    """The layer before a batch normalisation, if it can be folded into it."""
+def _before(model: Model, norm: Node) -> FoldedLayer | str:
+    """The layer before a batch normalisation, or why it cannot be folded into one."""
     data, *rest = norm.inputs
-    values = list(_constants(rest))
     linear = producer(data)
-    if linear is None or only_reader(model, data) is not norm or len(values) != len(rest):
-        return None
+    if linear is None:
+        return "no layer is before it"
     axis = _channel_axis(linear)
-    weights = list(_constants(linear.inputs[1:]))
-    if axis is None or len(weights) != len(linear.inputs) - 1:
-        return None
+    if axis is None:
+        return f"'{linear.name}' ({linear.op}) before it has no weight for each channel"
+    if only_reader(model, data) is not norm:
+        return f"'{data.name}' between it and '{linear.name}' is also read elsewhere"
+    values, weights = list(_constants(rest)), list(_constants(linear.inputs[1:]))
+    if len(values) != len(rest) or len(weights) != len(linear.inputs) - 1:
+        return f"its parameters, or those of '{linear.name}', are no float32 constants"
     scale, shift, mean, variance = values
     bias = weights[1] if len(weights) > 1 else np.zeros_like(scale)
     return FoldedLayer(
         linear.name,
+        norm.name,
         axis,
         weights[0],
         np.broadcast_to(bias.reshape(-1), scale.shape),
@@ -97,6 +141,18 @@ def _before(model: Model, norm: Node) -> FoldedLayer | None:
         float(norm.attrs.get("epsilon", 1e-5)),
         float(norm.attrs.get("momentum", 0.9)),
     )
+
+
+def _lost(layer: FoldedLayer, nodes: Mapping[str, Node], uses: Mapping[str, int]) -> str:
+    """Why no node of the prepared model is this layer after folding; empty if one is."""
+    node = nodes.get(layer.node)
+    if node is None:
+        return f"'{layer.node}' before it became part of another operator"
+    if not _holds(node, layer):
+        return f"'{layer.node}' holds something else than the two of them"
+    if any(uses[t.name] != 1 for t in node.inputs[1:]):
+        return f"others read the weight of '{layer.node}' too"
+    return ""
 
 
 def _constants(tensors: list[Any]) -> Iterator[Array]:

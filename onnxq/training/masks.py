@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from onnxq.graph import Model, read, sparse_layers
 from onnxq.pruning.nm import Layout
 from onnxq.quant import Pattern
 from onnxq.training.fake_quantize.surrogates import straight_through
-from onnxq.training.module import TorchModel
 from onnxq.training.student import QuietHook
 
 _REFRESHED = 0.75
@@ -30,11 +29,13 @@ class Mask:
         alive: Of the weight's shape.
         pattern: What it follows, if it is an N:M mask.
         layout: Along which axis blocks lie.
+        update_every: It is chosen anew every so many steps; 0: it stays.
     """
 
     alive: NDArray[np.bool_]
     pattern: Pattern
     layout: Layout
+    update_every: int = 0
 
     def renewed(self, weight: NDArray[Any]) -> NDArray[np.bool_]:
         """The mask of the same pattern that keeps the largest of other weights."""
@@ -45,8 +46,13 @@ class Mask:
         return self.layout.array(chosen, weight.shape)
 
 
-def masks_of(model: Model) -> dict[str, Mask]:
-    """The N:M masks that a model promises, by constant."""
+def masks_of(model: Model, update_every: Callable[[str], int] = lambda _: 0) -> dict[str, Mask]:
+    """The N:M masks that a model promises, by constant.
+
+    Args:
+        model: The model.
+        update_every: From the name of a layer to the steps after which its mask is chosen anew.
+    """
     nodes = {node.name: node for node in model.nodes}
     found: dict[str, Mask] = {}
     for name, pattern in sparse_layers(model).items():
@@ -54,7 +60,8 @@ def masks_of(model: Model) -> dict[str, Mask]:
             weight = nodes[name].inputs[1]
             value = read(weight)
             layout = Layout.of(nodes[name], value.shape)
-            found[weight.name] = Mask(np.asarray(value != 0), pattern, layout)
+            alive = np.asarray(value != 0)
+            found[weight.name] = Mask(alive, pattern, layout, update_every(name))
     return found
 
 
@@ -81,6 +88,14 @@ class MaskedWeight(nn.Module):
         return straight_through(x, masked) if self.revives else masked
 
 
+class Weighted(Protocol):
+    """Whatever has weights."""
+
+    @property
+    def parameters_by_name(self) -> Mapping[str, nn.Parameter]:
+        """The weights by constant."""
+
+
 class HeldMasks(QuietHook):
     """The masks of a network, and when they are chosen anew.
 
@@ -88,29 +103,27 @@ class HeldMasks(QuietHook):
         modules: What hides the weights, by constant.
     """
 
-    def __init__(self, masks: Mapping[str, Mask], update_every: int) -> None:
-        """Hold masks.
+    def __init__(self, masks: Mapping[str, Mask]) -> None:
+        """Hold masks, by constant."""
+        self._masks = masks
+        self.modules = {
+            name: MaskedWeight(mask.alive, revives=mask.update_every > 0)
+            for name, mask in masks.items()
+        }
+        self._network: Weighted | None = None
 
-        Args:
-            masks: By constant.
-            update_every: They are chosen anew every so many steps; 0: they stay.
-        """
-        self._masks, self._update_every = masks, update_every
-        revives = update_every > 0
-        self.modules = {n: MaskedWeight(m.alive, revives=revives) for n, m in masks.items()}
-        self._network: TorchModel | None = None
-
-    def watch(self, network: TorchModel) -> None:
+    def watch(self, network: Weighted) -> None:
         """Choose masks by the weights of this network."""
         self._network = network
 
     def after_step(self, step: int, total: int) -> None:
-        """Choose the masks anew, if it is time."""
-        due = self._update_every and (step + 1) % self._update_every == 0
-        if not due or step >= _REFRESHED * total or self._network is None:
+        """Choose the masks anew whose time it is."""
+        if step >= _REFRESHED * total or self._network is None:
             return
         weights = self._network.parameters_by_name
         for name, mask in self._masks.items():
+            if not mask.update_every or (step + 1) % mask.update_every:
+                continue
             alive = mask.renewed(weights[name].detach().cpu().numpy())
             self.modules[name].alive.copy_(torch.from_numpy(alive.astype(np.float32)))
 

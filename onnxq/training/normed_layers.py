@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onnxq.quant import Codes, QParams, Scheme
+from onnxq.training.batch_norm import require_several
 from onnxq.training.fake_quantize import FakeQuantize, WeightQuantizer
 from onnxq.training.folded_layers import FoldedLayer
 
@@ -72,6 +73,7 @@ class NormedLayer(nn.Module):
         quantizer: WeightQuantizer | None,
         folding: Folding,
         data: FakeQuantize | None = None,
+        mask: nn.Module | None = None,
     ) -> None:
         """Begin with the values of the model.
 
@@ -82,6 +84,7 @@ class NormedLayer(nn.Module):
             folding: How.
             data: Rounds what the layer reads, where its bias will be int32 with the scale of
                 data × weight; it belongs to others.
+            mask: Hides a part of the weight; None: nothing is hidden.
         """
         super().__init__()
         self.node, self.axis = layer.node, layer.axis
@@ -93,21 +96,26 @@ class NormedLayer(nn.Module):
         self.register_buffer("mean", torch.from_numpy(np.array(layer.mean)))
         self.register_buffer("variance", torch.from_numpy(np.array(layer.variance)))
         self.quantizer, self.folding, self.still = quantizer, folding, False
+        self.mask = mask
         self._run = run
         self._data = () if data is None or quantizer is None else (data,)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32 data of the layer, to what its normalisation gives."""
+        """float32 data of the layer, to what its normalisation gives.
+
+        Raises:
+            DataError: if the statistics follow a batch with a single value for each channel.
+        """
         learns = self.training and not self.still
         match self.folding:
             case Folding.BESIDE:
                 sign = self._sign()
-                y = self._run(x, self._rounded(self.weight * sign) * sign, self.bias)
+                y = self._run(x, self._rounded(self._shown() * sign) * sign, self.bias)
             case Folding.BY_ONE:
                 factor = self._factor().detach()
                 factor = torch.where(factor.abs() < _TINY, torch.ones_like(factor), factor)
                 aligned = self._aligned(factor)
-                y = self._run(x, self._rounded(self.weight * aligned) / aligned, self.bias)
+                y = self._run(x, self._rounded(self._shown() * aligned) / aligned, self.bias)
             case Folding.BY_TWO:
                 y = self._folded_by_two(x, learns=learns)
                 return y if learns else y + _beside(self._bias_error(), y)
@@ -117,7 +125,8 @@ class NormedLayer(nn.Module):
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias as one layer without normalisation has them."""
         factor = self._factor()
-        return self.weight * self._aligned(factor), self.shift + (self.bias - self.mean) * factor
+        bias = self.shift + (self.bias - self.mean) * factor
+        return self._shown() * self._aligned(factor), bias
 
     def codes(self, scheme: Scheme) -> Codes | None:
         """The integers of the folded weight where rounding came before folding, else None.
@@ -129,7 +138,7 @@ class NormedLayer(nn.Module):
             return None
         with torch.no_grad():
             sign = self._sign()
-            found = self.quantizer.codes(self.weight * sign)
+            found = self.quantizer.codes(self._shown() * sign)
             step = self._stored_scale().reshape(-1).cpu().numpy()
             off = (self._factor().abs() * self.quantizer.scale()).cpu().numpy() < _TINY
         zero = np.broadcast_to(found.parameters.zero_point, step.shape).copy()
@@ -158,13 +167,15 @@ class NormedLayer(nn.Module):
         return torch.where(folded < _TINY, scale, folded)
 
     def _folded_by_two(self, x: Tensor, *, learns: bool) -> Tensor:
-        rounded = self._rounded(self.weight * self._aligned(self._factor()))
+        weight = self._shown()
+        rounded = self._rounded(weight * self._aligned(self._factor()))
         y: Tensor = self._run(x, rounded, None)
         deviation = torch.sqrt(self.variance + self.epsilon)
         if not learns:
             offset = self.shift + (self.bias - self.mean) * self.scale / deviation
             return y + _beside(offset, y)
-        batch = _statistics(self._run(x, self.weight, self.bias))
+        require_several(y, f"the normalisation behind '{self.node}'")
+        batch = _statistics(self._run(x, weight, self.bias))
         of_batch = torch.sqrt(batch.variance + self.epsilon)
         self._follow(batch)
         # What was of the running statistics when the weight was folded, becomes of the batch's.
@@ -172,6 +183,8 @@ class NormedLayer(nn.Module):
         return y * _beside(deviation / of_batch, y) + _beside(offset, y)
 
     def _normalised(self, y: Tensor, *, learns: bool) -> Tensor:
+        if learns:
+            require_several(y, f"the normalisation behind '{self.node}'")
         return functional.batch_norm(
             y,
             self.mean,
@@ -185,9 +198,15 @@ class NormedLayer(nn.Module):
 
     def _follow(self, batch: Statistics) -> None:
         with torch.no_grad():
-            # A new tensor: autograd may still need the value that this step was computed with.
-            self.mean = torch.lerp(batch.mean.detach(), self.mean, self.momentum)
-            self.variance = torch.lerp(batch.unbiased.detach(), self.variance, self.momentum)
+            # In place, for whoever holds the buffers; autograd saves what follows from them only.
+            self.mean.copy_(torch.lerp(batch.mean, self.mean, self.momentum))
+            self.variance.copy_(torch.lerp(batch.unbiased, self.variance, self.momentum))
+
+    def _shown(self) -> Tensor:
+        if self.mask is None:
+            return self.weight
+        shown: Tensor = self.mask(self.weight)
+        return shown
 
     def _rounded(self, weight: Tensor) -> Tensor:
         if self.quantizer is None:

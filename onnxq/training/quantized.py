@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from onnxq.config import FakeQuantization
+from onnxq.config import ActivationLearning, FakeQuantization, LearningRule, WeightLearning
 from onnxq.graph import Model, Node, read
 from onnxq.passes import stored_constant
-from onnxq.plan import Bias, Plan, Rows, Use, Weight
-from onnxq.quant import Codes, PerChannel, QParams, Scheme, quantize_bias
+from onnxq.plan import Bias, Plan, Rows, Use, Weight, computing_nodes, resolve_learning
+from onnxq.quant import Codes, PerChannel, QParams, Scheme, half_above, quantize_bias
 from onnxq.training.fake_quantize import (
     FakeQuantize,
     FakeQuantizeBias,
@@ -83,6 +83,8 @@ class QuantizedTorch:
             scale = codes.parameters.scale
             _, needed = quantize_bias(bias, inputs[operand.input].scale, scale)
             if not np.array_equal(needed, scale):
+                if codes.parameters.scheme.half_scales:
+                    needed = half_above(needed).astype(np.float32)
                 raised = replace(codes.parameters, scale=needed)
                 found[operand.weight] = Codes.nearest(codes.floats(), raised)
         return found
@@ -95,6 +97,7 @@ def quantized_torch(
     weights: Mapping[Use, QParams],
     settings: FakeQuantization,
     masks: Mapping[str, nn.Module] | None = None,
+    rules: Sequence[LearningRule] = (),
 ) -> QuantizedTorch:
     """Import a model into torch, with a quantizer wherever its plan rounds.
 
@@ -105,17 +108,29 @@ def quantized_torch(
         weights: The same of weights and tables, by use.
         settings: How rounding is learned.
         masks: Modules that weights pass before they are rounded, by constant.
+        rules: How single layers learn, where it differs.
 
     Raises:
         PreconditionError: if torch cannot run the model.
+        ConfigError: if a rule is about nothing in the model.
     """
     network = to_torch(model)
     nodes = {node.name: node for node in model.nodes}
+    learning = resolve_learning(model, rules)
+    computing = computing_nodes(model, plan)
     made = QuantizedTorch(
         network,
         plan,
-        _activation_quantizers(plan, activations, settings),
-        _weight_quantizers(plan, weights, nodes, settings),
+        _activation_quantizers(
+            plan,
+            activations,
+            lambda names: learning.activations(
+                [node for name in names for node in computing[name]], settings.activations
+            ),
+        ),
+        _weight_quantizers(
+            plan, weights, nodes, lambda node: learning.weights(node, settings.weights)
+        ),
     )
     network.transforms = [
         *_of_activations(made, _of_rows(made, nodes)),
@@ -187,14 +202,19 @@ def _of_biases(made: QuantizedTorch) -> Iterator[Transform]:
 
 
 def _activation_quantizers(
-    plan: Plan, starts: Mapping[str, QParams], settings: FakeQuantization
+    plan: Plan,
+    starts: Mapping[str, QParams],
+    way_of: Callable[[Sequence[str]], ActivationLearning],
 ) -> dict[str, FakeQuantize]:
+    """By tensor; `way_of` tells how tensors learn that share a grid."""
     shared: dict[str, FakeQuantize] = {}
+    ties = plan.ties
     for name, activation in plan.activations.items():
         tie = activation.tie or name
         if tie not in shared:
             high = _bound(plan, tie) if activation.tie else activation.high
-            shared[tie] = activation_quantizer(settings.activations, starts[name], high)
+            way = way_of(ties[activation.tie] if activation.tie else [name])
+            shared[tie] = activation_quantizer(way, starts[name], high)
     return {name: shared[a.tie or name] for name, a in plan.activations.items()}
 
 
@@ -208,21 +228,22 @@ def _weight_quantizers(
     plan: Plan,
     starts: Mapping[Use, QParams],
     nodes: Mapping[str, Node],
-    settings: FakeQuantization,
+    way_of: Callable[[str], WeightLearning],
 ) -> dict[Use, WeightQuantizer]:
+    """By use; `way_of` tells how the weights of a node learn."""
     shared: dict[tuple[object, ...], WeightQuantizer] = {}
     found: dict[Use, WeightQuantizer] = {}
     for use, operand in plan.operands.items():
         if not isinstance(operand, Weight | Rows):
             continue
-        start = starts[use]
-        key = (operand.tensor, operand.scheme, start.scale.tobytes(), type(operand))
+        start, way = starts[use], way_of(use.node)
+        key = (operand.tensor, operand.scheme, start.scale.tobytes(), type(operand), way)
         if key not in shared:
             weight: NDArray[Any] = np.array(read(stored_constant(nodes, use)))
             if isinstance(operand, Rows) and isinstance(operand.scheme.granularity, PerChannel):
                 # The last axis is the same in the table and in what is looked up.
                 start = replace(start, scheme=_last_axis(operand.scheme))
-            shared[key] = weight_quantizer(settings.weights, weight, start)
+            shared[key] = weight_quantizer(way, weight, start)
         found[use] = shared[key]
     return found
 

@@ -19,6 +19,7 @@ from onnxq.plan import Bias, Plan, Rows, Use, Weight
 from onnxq.quant import Codes, QParams, quantize_bias
 from onnxq.training.batch_norm import BatchNormMode
 from onnxq.training.fake_quantize import FakeQuantize, WeightQuantizer
+from onnxq.training.normed_network import folded_values
 from onnxq.training.simulation import Simulation, build_simulation
 from onnxq.training.write_back import write_back
 
@@ -92,7 +93,7 @@ class SimulatedNetwork(nn.Module):
         plan = self.simulation.plan
         names = self.network.tensors_by_name
         values = {name: tensor.detach().cpu().numpy() for name, tensor in names.items()}
-        values.update(self._folded_values())
+        values.update(folded_values(self.simulation.model, self._layers))
         trained = write_back(self.simulation.model, values)
         self._follow_stored(trained)
         parameters = self._quantized.parameters()
@@ -147,19 +148,6 @@ class SimulatedNetwork(nn.Module):
                 remedy="give one tensor for each",
             )
         return {**dict(zip(names, inputs, strict=False)), **named}
-
-    def _folded_values(self) -> dict[str, Any]:
-        """The constants of layers that hold their normalisation, by name."""
-        nodes = {node.name: node for node in self.simulation.model.nodes}
-        found = {}
-        for layer in self._layers:
-            stored = nodes[layer.node].inputs[1:]
-            with torch.no_grad():
-                values = layer.folded()
-            for tensor, value in zip(stored, values, strict=True):
-                shape = read(tensor).shape
-                found[tensor.name] = value.cpu().numpy().reshape(shape)
-        return found
 
     def _follow_stored(self, trained: Model) -> None:
         """Take the ranges of the weights as they are stored."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper, numpy_helper
+from onnx.parser import parse_model
 from torch import Tensor, nn
 
-from onnxq.errors import UsageError
+from onnxq.errors import DataError, UsageError
 from onnxq.graph import load
 from onnxq.training import BatchNormMode, TorchModel, Transform, to_torch
 
@@ -149,6 +150,19 @@ def test_trained_as_torch_trains(module: TorchModel) -> None:
     module.eval()
     found = module(x=X, wanted=["c", "n"])
     torch.testing.assert_close(found["n"], norm.eval()(found["c"]))
+
+
+def test_a_single_value_for_each_channel_has_no_variance() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,4] x) => (float[N,4] y)
+    <float[4] scale = {1,1,1,1}, float[4] shift = {0,0,0,0}, float[4] mean = {0,0,0,0},
+     float[4] var = {1,1,1,1}> { [norm] y = BatchNormalization (x, scale, shift, mean, var) }"""
+    module = to_torch(load(parse_model(text)))
+    module.train()
+    module.batch_norm = BatchNormMode.TRAINED
+    with pytest.raises(DataError, match=r"'norm'.*single value for each channel.*larger batches"):
+        module(x=torch.ones(1, 4))
+    assert module(x=torch.ones(2, 4))["y"].shape == (2, 4)
 
 
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])

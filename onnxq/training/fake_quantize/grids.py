@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxq.quant import QParams, Scheme
+from onnxq.quant import QParams, Scheme, half_below
+from onnxq.training.fake_quantize.half import nearest_half
 from onnxq.training.fake_quantize.rounding import Grid
 from onnxq.training.fake_quantize.surrogates import scaled_gradient, straight_through
 
@@ -48,6 +49,8 @@ class GridModule(nn.Module, ABC):
         self.register_buffer("first", torch.from_numpy(np.array(start.scale, np.float32)))
         zero = np.array(start.zero_point).astype(np.float32)
         self.register_buffer("zero", torch.from_numpy(np.asarray(zero)))
+        if self.scheme.half_scales:
+            largest = float(half_below(largest))
         self.register_buffer("largest", torch.tensor(largest, dtype=torch.float32))
 
     @abstractmethod
@@ -69,12 +72,16 @@ class GridModule(nn.Module, ABC):
 
     def _grid(self, scale: Tensor, zero: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The scale as it may be stored, and the relative codes at both ends."""
-        allowed = torch.clamp(scale, self.first * _SMALLEST, self.largest)
-        if self.scheme.power_of_two:
-            allowed = torch.exp2(torch.ceil(torch.log2(allowed.detach())))
+        allowed = self._stored(torch.clamp(scale, self.first * _SMALLEST, self.largest))
         # The gradient passes the bounds, or a scale that has met one could not return.
         scale = straight_through(scale, allowed)
         return scale, self.scheme.minimum - zero, self.scheme.maximum - zero
+
+    def _stored(self, scale: Tensor) -> Tensor:
+        """The scale that the scheme makes of one."""
+        if self.scheme.power_of_two:
+            return torch.exp2(torch.ceil(torch.log2(scale.detach())))
+        return nearest_half(scale) if self.scheme.half_scales else scale
 
 
 class FixedGrid(GridModule):
@@ -94,7 +101,7 @@ class FixedGrid(GridModule):
             )
         else:
             scale = (high - low) / (scheme.maximum - scheme.minimum)
-        scale = torch.where(scale > 0, scale, self.first)
+        scale = self._stored(torch.where(scale > 0, scale, self.first))
         self.first.copy_(scale)
         if not scheme.symmetric:
             zero = torch.round(scheme.minimum - low / self.first)
