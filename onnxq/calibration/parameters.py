@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxq.plan import Activation, Plan
-from onnxq.quant import QParams, Scheme, choose_qparams
+from onnxq.quant import QParams, Scheme, choose_qparams, half_below
 
 Interval = tuple[float, float]
 
@@ -68,7 +68,12 @@ def _within(parameters: QParams, ends: Sequence[float]) -> QParams:
     for end in ends:
         steps = np.float32(abs((scheme.maximum if end > 0 else scheme.minimum) - zero))
         if steps:
-            scale = min(scale, np.float32(abs(end)) / steps)
+            scale = _allowed(scheme, min(scale, np.float32(abs(end)) / steps))
         while steps * scale > np.float32(abs(end)):
-            scale = np.nextafter(scale, np.float32(0))
+            scale = _allowed(scheme, np.nextafter(scale, np.float32(0)))
     return replace(parameters, scale=np.asarray(scale))
+
+
+def _allowed(scheme: Scheme, scale: np.float32) -> np.float32:
+    """The largest scale the scheme allows that is no larger."""
+    return np.float32(half_below(scale)) if scheme.half_scales else scale

@@ -61,6 +61,7 @@ def quantizers(scheme: Scheme, low: ArrayLike, high: ArrayLike) -> Quantizers:
         scheme.symmetric,
         scheme.narrow_range,
         scheme.power_of_two,
+        scheme.half_scales,
     )
     qparams = choose_qparams(per_candidate, low, high)
     zero_point = qparams.zero_point.astype(np.int64)

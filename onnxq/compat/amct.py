@@ -10,6 +10,7 @@ What the document leaves open is decided so:
 4. A batch of `batch_num` is a batch of `finetune.batch`.
 5. The ratio holds for each layer by itself. `ascend_optimized` keeps multiples of 16 channels.
 6. What an override leaves out has AMCT's defaults.
+7. `FORCE_FP16_QUANT` is about `scale_d`, the scales of data; those of weights stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onnxq.compat.amct_learning import training, weight_method
 from onnxq.compat.amct_pruning import PruningRules, pruning_rules
 from onnxq.compat.amct_reading import AmctFile, read_amct
 from onnxq.compat.amct_rules import AmctRules, Decider
@@ -26,11 +28,9 @@ from onnxq.compat.wishes import LayerWish, listed, rules_of, sources
 from onnxq.config import (
     ActivationFormat,
     Config,
-    FakeQuantization,
     Finetune,
     Ifmr,
     WeightFormat,
-    WeightLearning,
 )
 from onnxq.errors import ConfigError, UsageError
 from onnxq.graph import Model
@@ -39,11 +39,6 @@ FORM = "AMCT simple configuration"
 
 _BITS: Mapping[int, int] = {0: 4, 1: 8, 2: 16}
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU")
-_METHODS: Mapping[str, WeightLearning] = {"arq_retrain": "arq", "ulq_retrain": "ulq"}
-_HALF = (
-    "fakequant_precision_mode FORCE_FP16_QUANT: scales stay float32, which lose nothing; "
-    "an engine that wants float16 rounds them itself"
-)
 
 
 def from_amct(text: str, path: str, model: Model | None) -> Translation:
@@ -100,24 +95,29 @@ class _Values:
         names = ("retrain_data_quant_config", "retrain_weight_quant_config")
         return any(block.HasField(name) for block in blocks for name in names)
 
+    @property
+    def exactness(self) -> dict[str, Any]:
+        """How exact the scales of data are: AMCT rounds `scale_d`, and no scale of a weight."""
+        is_half = self.file.message.HasField("fakequant_precision_mode")
+        return {"scales": "float16"} if is_half else {}
+
     def quantize(self) -> None:
-        """Formats, ranges, exceptions and how rounding is learned."""
+        """Formats, ranges and exceptions."""
         message, wishes, skip = self.file.message, [], {}
         for layer in self.rules.layers:
             decider = self.rules.quantization(layer)
             if decider is None:
                 skip[layer.name] = self.rules.quant_skip[layer.name]
             else:
-                wishes.append(_wish(layer, decider))
+                wishes.append(_wish(layer, decider, self.exactness))
         weights = _weights(message)
-        activations = ActivationFormat(bits=_data_bits(message))
+        activations = ActivationFormat(bits=_data_bits(message), **self.exactness)
         found = rules_of(wishes, weights, activations)
         self.warnings += found.warnings
         self.values |= {
             "effort": "none",
             "weights": weights,
             "activations": activations,
-            "finetune": Finetune(quantization=self._learning()),
             **listed(found, skip),
         }
         self.origins |= found.origins
@@ -130,40 +130,22 @@ class _Values:
             if message.HasField(theirs):
                 self.origins[ours] = self.rules.top(theirs)
         if message.HasField("fakequant_precision_mode"):
-            self.warnings.append(f"{self.file.where('fakequant_precision_mode')}: {_HALF}")
-
-    def _learning(self) -> FakeQuantization:
-        """One way of learning weights for all: that of the file, or of most overrides."""
-        message = self.file.message
-        deciders = [d for x in self.rules.layers if (d := self.rules.quantization(x))]
-        methods = [_METHODS[m] for d in deciders if (m := _weight_method(d.block))]
-        methods = methods or ["arq"]
-        method = _METHODS.get(_weight_method(message) or "", max(methods, key=methods.count))
-        if any(other != method for other in methods):
-            self.warnings.append(
-                f"arq_retrain and ulq_retrain in one file: all weights learn as {method} does"
-            )
-        return FakeQuantization(weights=method, activations="ulq", outer_bits=None)
+            self.origins["activations.scales"] = self.file.where("fakequant_precision_mode")
 
     def prune(self, found: PruningRules) -> None:
-        """Filters that go, and zeros in a pattern."""
+        """Filters that go, zeros in a pattern, and how all that is trained."""
         self.warnings += found.warnings
         self.origins |= found.origins
         if found.prune is not None:
             self.values["prune"] = found.prune
         if found.sparsify is not None:
             self.values["sparsify"] = found.sparsify
-        if found.update_masks is None:
-            return
-        tuned = self.values.get("finetune") or Finetune(quantization=None)
-        if found.update_masks:
-            tuned = Finetune(**{**_set_in(tuned), "update_masks": found.update_masks})
-        self.values["finetune"] = tuned
-        if not self.quantizes:
-            self.warnings.append(
-                "the file says nothing of quantization, with which `onnxq compress` ends all the "
-                "same; `onnxq prune` and `onnxq sparsify` end without"
-            )
+        if self.quantizes or found.prunes:
+            tuned, lines = training(self.rules, found.update_masks, quantizes=self.quantizes)
+            self.values["finetune"] = tuned
+            self.origins |= lines
+        if found.prunes and not self.quantizes:
+            self.values["quantize"] = False
 
     def calibrate(self) -> None:
         """How ranges are found where there are no clips, and from how many samples."""
@@ -176,27 +158,18 @@ class _Values:
             self.values["calibration"] = settings
 
 
-def _set_in(block: Finetune) -> dict[str, Any]:
-    return {name: getattr(block, name) for name in block.model_fields_set}
-
-
-def _wish(layer: Layer, decider: Decider) -> LayerWish:
+def _wish(layer: Layer, decider: Decider, exactness: Mapping[str, Any]) -> LayerWish:
     return LayerWish(
         layer,
         decider.where,
         rank=decider.rank,
         weights=_weights(decider.block),
-        reads=_data(decider, behind_relu=_behind_relu(layer)),
+        reads=_data(decider, exactness, behind_relu=_behind_relu(layer)),
     )
 
 
-def _weight_method(block: Any) -> str | None:
-    found: str | None = block.retrain_weight_quant_config.WhichOneof("config")
-    return found
-
-
 def _weights(block: Any) -> WeightFormat:
-    method = _weight_method(block)
+    method = weight_method(block)
     if method is None:
         return WeightFormat(bits=8, granularity="channel")
     settings = getattr(block.retrain_weight_quant_config, method)
@@ -215,7 +188,7 @@ def _behind_relu(layer: Layer) -> bool:
     return any(node.op == "Relu" for tensor in origin for node in tensor.inputs)
 
 
-def _data(decider: Decider, *, behind_relu: bool) -> ActivationFormat:
+def _data(decider: Decider, exactness: Mapping[str, Any], *, behind_relu: bool) -> ActivationFormat:
     settings = decider.block.retrain_data_quant_config.ulq_quantize
     low, high = None, None
     clipped = settings.HasField("clip_max_min")
@@ -226,8 +199,8 @@ def _data(decider: Decider, *, behind_relu: bool) -> ActivationFormat:
         low = 0.0
     bits = _BITS[settings.dst_type]
     if low is None and high is None:
-        return ActivationFormat(bits=bits)
+        return ActivationFormat(bits=bits, **exactness)
     try:
-        return ActivationFormat(bits=bits, range=(low, high))
+        return ActivationFormat(bits=bits, range=(low, high), **exactness)
     except ConfigError as error:
         raise ConfigError(error.what, where=decider.where, remedy="clip_min < clip_max") from None

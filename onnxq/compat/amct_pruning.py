@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,22 +21,37 @@ _ASCEND = 16
 
 
 @dataclass(frozen=True)
+class Update:
+    """How often a mask is chosen anew.
+
+    Attributes:
+        steps: Steps between two choices; 0: it stays.
+        where: The line that says so.
+    """
+
+    steps: int
+    where: str
+
+
+@dataclass(frozen=True)
 class PruningRules:
     """What an AMCT file says of pruning.
 
     Attributes:
         prune: The filters that go; None: none do.
         sparsify: The zeros; None: there are none.
-        update_masks: Steps between two choices of the zeros; None: nothing is pruned.
+        update_masks: Steps between two choices of the zeros, by layer; 0: they stay.
         origins: By dotted key.
         warnings: What could not be said as it is meant.
+        prunes: Whether the file says anything of pruning.
     """
 
     prune: Prune | None = None
     sparsify: Sparsify | None = None
-    update_masks: int | None = None
+    update_masks: Mapping[str, Update] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    prunes: bool = False
 
 
 def pruning_rules(rules: AmctRules, model: Model) -> PruningRules:
@@ -54,13 +68,16 @@ def pruning_rules(rules: AmctRules, model: Model) -> PruningRules:
             kind, settings = _algorithm(decider)
             chosen = filters if kind == "filter_pruner" else patterns
             chosen[layer.name] = (settings, decider)
+    message = rules.file.message
+    blocks = [message, *message.override_layer_configs, *message.override_layer_types]
+    prunes = any(block.HasField("prune_config") for block in blocks)
     if not filters and not patterns:
-        return PruningRules()
+        return PruningRules(prunes=prunes)
     warnings: list[str] = []
     prune, origins = _prune(filters, rules, model, warnings) if filters else (None, {})
     sparsify, lines = _sparsify(patterns, rules.layers, rules) if patterns else (None, {})
-    update = _update(patterns, warnings)
-    return PruningRules(prune, sparsify, update, {**origins, **lines}, tuple(warnings))
+    update = {name: Update(x.update_freq, d.where) for name, (x, d) in patterns.items()}
+    return PruningRules(prune, sparsify, update, {**origins, **lines}, tuple(warnings), prunes)
 
 
 def _algorithm(decider: Decider) -> tuple[str, Any]:
@@ -130,14 +147,3 @@ def _sparsify(
     names = tuple(Name(name=name) for name in skip)
     skipped: dict[str, Any] = {"skip": names} if names else {}
     return Sparsify(pattern="2:4", method="magnitude", **skipped), origins
-
-
-def _update(patterns: Mapping[str, _Chosen], warnings: list[str]) -> int:
-    """One interval for all layers: the smallest that any of them asks for."""
-    wanted = Counter(settings.update_freq for settings, _ in patterns.values())
-    chosen = min((frequency for frequency in wanted if frequency), default=0)
-    if len(wanted) > 1:
-        warnings.append(
-            f"update_freq differs between layers: all masks are chosen anew every {chosen} steps"
-        )
-    return chosen

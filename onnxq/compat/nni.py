@@ -97,7 +97,7 @@ class _Translator:
         skip = [x for x in self.layers if x.is_weighted and x.name not in chosen]
         weights = common_weights(wishes)
         found = rules_of(wishes, weights, ActivationFormat())
-        values, origins = self._learning()
+        values, origins = self._learning(rounds=bool(wishes))
         values |= {"effort": "none", "weights": weights}
         values |= listed(found, [layer.name for layer in skip])
         origins |= {"weights": next((w.origin for w in wishes if w.weights == weights), "")}
@@ -105,7 +105,7 @@ class _Translator:
         lines = {"": self.document.path, **origins, **found.origins}
         return Translation(whole(self.document, values), FORM, lines, warnings)
 
-    def _learning(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _learning(self, *, rounds: bool) -> tuple[dict[str, Any], dict[str, str]]:
         values = self.document.values
         trains = any(key in values for key in TRAINING)
         name = values.get("quantizer", "QATQuantizer" if trains else "PtqQuantizer")
@@ -115,8 +115,10 @@ class _Translator:
             )
         if _LEARNING[name] is None:
             return {"calibration": Calibration(method=MinMax(kind="min-max"))}, {}
-        found, origins, warnings = tuning(self.document, _LEARNING[name])
+        found, origins, warnings = tuning(self.document, _LEARNING[name] if rounds else None)
         self.warnings += warnings
+        if not rounds:
+            return {**found, "quantize": False}, origins
         return {
             **found,
             "calibration": Calibration(method=MovingAverage(kind="moving-average")),

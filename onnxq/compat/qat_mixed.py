@@ -49,7 +49,6 @@ def from_qat_mixed(document: Document, model: Model | None) -> Translation:
         )
     layers = [layer for layer in layers_of(model) if layer.is_weighted]
     _check_prefixes(document, entries, layers)
-    values, origins, warnings = tuning(document, FakeQuantization(outer_bits=None))
     wishes, skip = [], {}
     for layer in layers:
         prefix = _longest(entries, layer)
@@ -58,11 +57,15 @@ def from_qat_mixed(document: Document, model: Model | None) -> Translation:
             skip[layer.name] = document.path if prefix is None else _line(document, prefix)
         else:
             wishes.append(wish)
+    # Where every layer is float there is no rounding to learn.
+    rounding = FakeQuantization(outer_bits=None) if wishes else None
+    values, origins, warnings = tuning(document, rounding)
     weights = common_weights(wishes)
     found = rules_of(wishes, weights, ActivationFormat())
     if any(not isinstance(w.weights.granularity, str) for w in wishes if w.weights):
         warnings.append("q_group_size: beside weights in groups, activations stay float")
     values |= {"effort": "none", "weights": weights, **listed(found, skip)}
+    values |= {} if wishes else {"quantize": False}
     origins |= {"weights": next((w.origin for w in wishes if w.weights == weights), "")}
     origins |= {**found.origins, **{f"skip[{n}]": x for n, x in enumerate(skip.values())}}
     config = whole(document, values)

@@ -40,6 +40,9 @@ class WeightFormat(Block):
     """Leave the lowest code unused, so that the range is symmetric."""
     power_of_two: bool | None = None
     """Round scales up to a power of two."""
+    scales: Literal["float32", "float16"] | None = None
+    """How exact scales are: what a float32 holds, or what a float16 does (the square of one where
+    it would be too small or large), for engines with no more; they are stored as before."""
     granularity: Literal["tensor", "channel"] | BlockSize | None = None
     """One scale per `tensor`, per output `channel`, or per `{block: 32}` weights."""
     search: Literal["min-max", "mse"] | None = None
@@ -63,6 +66,9 @@ class ActivationFormat(Block):
     """Leave the lowest code unused."""
     power_of_two: bool | None = None
     """Round scales up to a power of two."""
+    scales: Literal["float32", "float16"] | None = None
+    """How exact scales are: what a float32 holds, or what a float16 does (the square of one where
+    it would be too small or large), for engines with no more; they are stored as before."""
     range: tuple[float | None, float | None] | None = Field(default=None, examples=[[0.0, 6.0]])
     """Lowest and highest value, instead of what calibration finds; null leaves an end to it.
     Training begins with them."""

@@ -105,6 +105,9 @@ class Config(Block):
     """Rule for the first layer with weights."""
     last_layer: LayerRule | None = None
     """Rule for the last layer with weights."""
+    quantize: bool = True
+    """Whether `onnxq compress` ends in integers; if not, it prunes, zeros and trains a float model,
+    and training rounds nothing."""
     prune: Prune | None = None
     """Filters that are removed first; for `onnxq prune`, `onnxq quantize` and `onnxq compress`."""
     sparsify: Sparsify | None = None
@@ -129,6 +132,22 @@ class Config(Block):
                     f"`budget.{name}` is {limit:g}, but accuracy lies between 0 and 1: 5 % is 0.05"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _rounds_if_it_quantizes(self) -> Self:
+        """How rounding is learned means nothing where nothing is rounded."""
+        if self.quantize or self.finetune is None:
+            return self
+        key = self.finetune.asks_for_rounding
+        if key:
+            raise ValueError(f"`finetune.{key}` rounds, but with `quantize: false` nothing does")
+        return self
+
+    @property
+    def training(self) -> Finetune:
+        """The block `finetune` as it holds: without rounding where `quantize` is off."""
+        found = self.finetune or Finetune()
+        return found if self.quantize else found.model_copy(update={"quantization": None})
 
     def resolved(self, directory: Path) -> Config:
         """This configuration with its relative paths taken from `directory`."""

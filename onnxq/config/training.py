@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from onnxq.config.base import Block
 from onnxq.config.inputs import Preprocessing
 from onnxq.config.paths import is_function
+from onnxq.config.selectors import Selector
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
@@ -180,6 +181,19 @@ class BlockWise(Block):
     (QDrop)."""
 
 
+class LearningRule(Block):
+    """How some layers learn, where it differs from `quantization` and `update_masks`."""
+
+    match: Selector = Field(examples=[{"glob": "/head/*"}])
+    """The layers: `{name: …}`, `{glob: …}`, `{regex: …}` or `{op_type: …}`."""
+    weights: WeightLearning | None = None
+    """How their weights learn."""
+    activations: ActivationLearning | None = None
+    """How the tensors that they write learn; an input of the model is named itself."""
+    update_masks: int | None = Field(default=None, ge=0)
+    """Steps after which their N:M masks are chosen anew; 0: they stay."""
+
+
 class Finetune(Block):
     """How a model is trained again. Without labels it learns from the original model."""
 
@@ -233,14 +247,17 @@ class Finetune(Block):
     """What learns: weights and biases with their scales, or one of the two."""
     quantization: FakeQuantization | None = FakeQuantization()
     """How rounding is learned; null: the float model is trained."""
+    rules: tuple[LearningRule, ...] = ()
+    """How single layers learn; later ones win, field by field."""
     blocks: BlockWise | None = None
     """Train block by block instead of the whole model: cheaper."""
-    batch_norm: Literal["frozen", "trained"] = "frozen"
-    """Whether the statistics of BatchNormalization stand still, or follow the batches while a float
-    model is trained; what is quantized has it fused into the layers before."""
+    batch_norm: Literal["frozen", "trained", "folded"] = "frozen"
+    """Whether BatchNormalization stands still (what is quantized has it fused into the layers
+    before), follows the batches while a float model is trained (`trained`), or while a quantized
+    one is (`folded`): what is rounded then is the weight of the layer before with it folded in."""
     freeze_batch_norm: Share = 0.5
-    """Share of the steps after which statistics that follow stand still; they are found anew at
-    the end."""
+    """Share of the steps after which statistics that follow stand still; those of `trained` are
+    found anew at the end."""
     update_masks: int = Field(default=0, ge=0)
     """N:M masks are chosen anew every so many steps; 0: they stay."""
     checkpoints: str | None = None
@@ -255,4 +272,34 @@ class Finetune(Block):
             raise ValueError("`cross-entropy` and `mse` compare with labels; set `labels`")
         if self.train == "scales" and self.quantization is None:
             raise ValueError("`train: scales` without `quantization`: nothing would learn")
+        if self.batch_norm == "folded":
+            self._can_fold()
+        key = self.asks_for_rounding
+        if self.quantization is None and key:
+            raise ValueError(f"`{key}` says how rounding is learned, but `quantization` is null")
         return self
+
+    def _can_fold(self) -> None:
+        if self.blocks is not None:
+            raise ValueError(
+                "`batch_norm: folded` with `blocks`: these are trained apart, with normalisations "
+                "that stand still; leave out one of the two"
+            )
+        if self.train == "scales":
+            raise ValueError(
+                "`batch_norm: folded` with `train: scales`: weights would move with the "
+                "statistics; take `train: all` or `weights`"
+            )
+
+    @property
+    def asks_for_rounding(self) -> str:
+        """The key under which the user says how rounding is learned; empty: nowhere."""
+        for number, rule in enumerate(self.rules):
+            for name in ("weights", "activations"):
+                if getattr(rule, name) is not None:
+                    return f"rules[{number}].{name}"
+        if self.quantization not in (None, FakeQuantization()):
+            return "quantization"
+        if self.train == "scales":
+            return "train: scales"
+        return "batch_norm: folded" if self.batch_norm == "folded" else ""

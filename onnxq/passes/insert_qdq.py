@@ -48,6 +48,8 @@ from onnxq.quant import (
     PerChannel,
     QParams,
     bias_qparams,
+    half_below,
+    nearest_half,
     quantize_bias,
 )
 
@@ -284,8 +286,12 @@ def _divided(after: QParams, gain: float, high: float | None) -> NDArray[Any]:
     """The scale before a gain, so small that no code decodes beyond `high`, where a Clip ends."""
     scale = np.float32(np.float64(after.scale) / gain)
     steps = np.float32(after.scheme.maximum - int(after.zero_point))
+    half = after.scheme.half_scales
+    if half:
+        scale = np.float32(nearest_half(scale))
     while high is not None and steps * scale > np.float32(high):
-        scale = np.nextafter(scale, np.float32(0))
+        lower = np.nextafter(scale, np.float32(0))
+        scale = np.float32(half_below(lower)) if half else lower
     return np.asarray(scale)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq.graph import Constant, Model, Node, read
 from onnxq.plan import Bias, Plan, Rows, Use, Weight
-from onnxq.quant import Codes, QParams, mse_qparams, qparams_of, quantize_bias
+from onnxq.quant import Codes, QParams, half_above, mse_qparams, qparams_of, quantize_bias
 
 
 def weight_parameters(
@@ -52,6 +52,8 @@ def _with_room(bias: NDArray[Any], input_scale: NDArray[Any], weight: QParams) -
     _, needed = quantize_bias(bias, input_scale, weight.scale)
     if np.array_equal(needed, weight.scale):
         return weight
+    if weight.scheme.half_scales:
+        needed = half_above(needed).astype(np.float32)
     return QParams(weight.scheme, needed, weight.zero_point)
 
 

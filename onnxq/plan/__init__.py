@@ -17,6 +17,7 @@ from onnxq.plan.decisions import (
     Weight,
 )
 from onnxq.plan.explaining import Fact, explain
+from onnxq.plan.learning import Learning, computing_nodes, resolve_learning
 from onnxq.plan.planning import kept_float, make_plan
 from onnxq.plan.settings import matching_nodes
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fact",
     "Float",
     "Integer",
+    "Learning",
     "NodeDecision",
     "Operand",
     "Plan",
@@ -36,8 +38,10 @@ __all__ = [
     "Shield",
     "Use",
     "Weight",
+    "computing_nodes",
     "explain",
     "kept_float",
     "make_plan",
     "matching_nodes",
+    "resolve_learning",
 ]

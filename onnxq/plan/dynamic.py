@@ -56,6 +56,8 @@ def _format_fault(wish: Format) -> str:
     for name in ("symmetric", "narrow_range", "power_of_two"):
         if getattr(wish, name):
             return f"scales found at run time know no {name}"
+    if wish.half_scales:
+        return "scales found at run time are float32, not float16"
     return ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnxq.config import Config, LayerRule, Selector
 from onnxq.graph import Constant, Model, Node
 from onnxq.plan.decisions import Absorbed, Activation, Bias, Float, Integer, Plan, Use, Weight
+from onnxq.plan.learning import Learning, resolve_learning
 from onnxq.plan.settings import matching_nodes
 from onnxq.quant import PerBlock, PerChannel, Scheme
 from onnxq.targets import Compute, Target
@@ -20,7 +21,8 @@ class Fact:
     Attributes:
         layer: Name of the node.
         operator: Its operator.
-        aspect: `weights`, `bias`, `reads`, `writes`, `stays float`, `prune` or `sparsify`.
+        aspect: `weights`, `bias`, `reads`, `writes`, `stays float`, `prune`, `sparsify`, `masks`,
+            `weights learn` or `outputs learn`.
         value: What applies, in words.
         key: The entry of the configuration that decided, such as `overrides[2]`; empty: none,
             but the target or a default.
@@ -52,7 +54,8 @@ def explain(model: Model, plan: Plan, target: Target, config: Config) -> tuple[F
         and len(node.inputs) > rule.weight
         and isinstance(node.inputs[rule.weight], Constant)
     ]
-    explainer = _Explainer(model, plan, config, _deciders(model, layers, config))
+    learning = resolve_learning(model, config.training.rules)
+    explainer = _Explainer(model, plan, config, _deciders(model, layers, config), learning)
     return tuple(fact for node in layers for fact in explainer.facts(node))
 
 
@@ -94,15 +97,18 @@ class _Explainer:
     plan: Plan
     config: Config
     deciders: _Deciders
+    learning: Learning
 
     def facts(self, node: Node) -> Iterator[Fact]:
-        for aspect, value, key in (*self._quantization(node), *self._zeros(node)):
+        found = (*self._quantization(node), *self._zeros(node), *self._learning(node))
+        for aspect, value, key in found:
             yield Fact(node.name, node.op, aspect, value, key)
 
     def _quantization(self, node: Node) -> Iterator[tuple[str, str, str]]:
         decision = self.plan.nodes[node.name]
         if isinstance(decision, Float):
-            yield "stays float", decision.reason, self._key(node.name, "keep_float")
+            off = "quantize" if not self.config.quantize else ""
+            yield "stays float", decision.reason, off or self._key(node.name, "keep_float")
             return
         for index, tensor in enumerate(node.inputs):
             operand = self.plan.operands.get(Use(node.name, index))
@@ -139,6 +145,27 @@ class _Explainer:
                 value = f"{rule.ratio:g} of the channels go{multiple}"
                 yield "prune", value, f"prune.rules[{number}]"
                 return
+
+    def _learning(self, node: Node) -> Iterator[tuple[str, str, str]]:
+        """How it is trained: rounding, where it is rounded, and its mask."""
+        if self.config.finetune is None:
+            return
+        tuned, rounding = self.config.training, self.config.training.quantization
+        if rounding is not None and isinstance(decision := self.plan.nodes[node.name], Integer):
+            names = (node.name, *decision.group)
+            number = self.learning.deciding([node.name], "weights")
+            way: str = self.learning.weights(node.name, rounding.weights)
+            yield "weights learn", way, _rule(number, "quantization.weights")
+            if decision.output in self.plan.activations:
+                number = self.learning.deciding(names, "activations")
+                way = self.learning.activations(names, rounding.activations)
+                yield "outputs learn", way, _rule(number, "quantization.activations")
+        if self.config.sparsify is None or _first(self.config.sparsify.skip, node, "skip"):
+            return
+        every = self.learning.update_masks(node.name, tuned.update_masks)
+        if every:
+            number = self.learning.deciding([node.name], "update_masks")
+            yield "masks", f"chosen anew every {every} steps", _rule(number, "update_masks")
 
     def _activation(self, name: str) -> str:
         found: Activation = self.plan.activations[name]
@@ -178,6 +205,10 @@ class _Explainer:
         return next(node for node in self.model.nodes if node.name == name)
 
 
+def _rule(number: int | None, otherwise: str) -> str:
+    return f"finetune.{otherwise}" if number is None else f"finetune.rules[{number}]"
+
+
 def _first(selectors: Sequence[Selector], node: Node, where: str) -> str:
     found = (n for n, s in enumerate(selectors) if s.matches(node.name, node.op))
     number = next(found, None)
@@ -188,10 +219,11 @@ def _scheme(scheme: Scheme) -> str:
     qtype, grain = scheme.qtype, scheme.granularity
     name = f"{'int' if qtype.signed else 'uint'}{qtype.bits}"
     kind = "symmetric" if scheme.symmetric else "affine"
+    half = ", float16 scales" if scheme.half_scales else ""
     match grain:
         case PerChannel():
-            return f"{name} {kind}, per channel"
+            return f"{name} {kind}, per channel{half}"
         case PerBlock(_, size):
-            return f"{name} {kind}, in blocks of {size}"
+            return f"{name} {kind}, in blocks of {size}{half}"
         case _:
-            return f"{name} {kind}"
+            return f"{name} {kind}{half}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onnxq.config import Config, LayerRule, Selector
+from onnxq.config import Config, LayerRule, Name, Selector
 from onnxq.errors import ConfigError
 from onnxq.graph import Node, Tensor, Variable
 from onnxq.quant import Granularity, PerBlock, PerChannel, PerTensor, QType, Scheme
@@ -39,10 +40,18 @@ class Format:
     power_of_two: bool
     grain: GrainWish
     given: tuple[float | None, float | None] | None = None
+    half_scales: bool = False
 
     def scheme(self, granularity: Granularity) -> Scheme:
         """The scheme at a granularity."""
-        return Scheme(self.qtype, granularity, self.symmetric, self.narrow_range, self.power_of_two)
+        return Scheme(
+            self.qtype,
+            granularity,
+            self.symmetric,
+            self.narrow_range,
+            self.power_of_two,
+            self.half_scales,
+        )
 
     def for_axes(self, channel_axis: int, reduced_axis: int) -> Scheme:
         """The scheme of a weight whose channels and sums lie along these axes."""
@@ -113,7 +122,12 @@ def resolve_settings(
         where = f"skip[{number}]"
         for node in matching_nodes(selector, nodes, where):
             settings[node.name] = replace(settings[node.name], keep_float=f"excluded by {where}")
-    return settings
+    return settings if config.quantize else _all_float(settings)
+
+
+def _all_float(settings: Mapping[str, NodeSettings]) -> Mapping[str, NodeSettings]:
+    reason = "excluded by quantize: false"
+    return {name: replace(one, keep_float=reason) for name, one in settings.items()}
 
 
 def input_formats(
@@ -181,10 +195,20 @@ def matching_nodes(selector: Selector, nodes: Sequence[Node], where: str) -> lis
             "the selector matches no node of the model",
             where=where,
             why=str(selector),
-            remedy="`onnxq plan MODEL` lists the names; node names, tensor names and "
-            "operator types can be selected",
+            remedy=f"{_near(selector, nodes)}`onnxq plan MODEL` lists the names; node names, "
+            "tensor names and operator types can be selected",
         )
     return found
+
+
+def _near(selector: Selector, nodes: Sequence[Node]) -> str:
+    """The name that may have been meant, if it is like one."""
+    if not isinstance(selector, Name):
+        return ""
+    known = [node.name for node in nodes]
+    known += [tensor.name for node in nodes for tensor in node.outputs]
+    near = difflib.get_close_matches(selector.name, known, 1)
+    return f"did you mean '{near[0]}'? " if near else ""
 
 
 def _apply(settings: NodeSettings, rule: LayerRule, where: str, base: NodeSettings) -> NodeSettings:
@@ -231,6 +255,7 @@ def _changed(base: Format, wish: object) -> Format:
         bool(field("power_of_two", base.power_of_two)),
         _grain(getattr(wish, "granularity", None), base.grain),
         getattr(wish, "range", None) or base.given,
+        field("scales", "float16" if base.half_scales else "float32") == "float16",
     )
 
 

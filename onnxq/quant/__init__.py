@@ -9,6 +9,7 @@ from onnxq.quant.choose import choose_qparams, qparams_of
 from onnxq.quant.codes import Codes
 from onnxq.quant.gptq import inverse_factor
 from onnxq.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor
+from onnxq.quant.half import LARGEST_HALF, SMALLEST_HALF, half_above, half_below, nearest_half
 from onnxq.quant.hqq import Splitting, hqq_qparams
 from onnxq.quant.learned import Learned, Learning, learn_codes
 from onnxq.quant.mse import mse_qparams
@@ -20,6 +21,8 @@ from onnxq.quant.scheme import Scheme
 
 __all__ = [
     "LARGEST_BIAS_CODE",
+    "LARGEST_HALF",
+    "SMALLEST_HALF",
     "BiasQParams",
     "Codes",
     "Granularity",
@@ -37,10 +40,13 @@ __all__ = [
     "bias_qparams",
     "choose_qparams",
     "dequantize",
+    "half_above",
+    "half_below",
     "hqq_qparams",
     "inverse_factor",
     "learn_codes",
     "mse_qparams",
+    "nearest_half",
     "qparams_of",
     "quantize",
     "quantize_bias",

@@ -8,7 +8,8 @@ With a <= 0 <= b the range, qmin..qmax the codes allowed and m the type's midpoi
 (Nagel et al. 2021, arXiv:2106.08295, section 2.2.) The symmetric scale is the smallest
 that clips neither end: with a narrow range it is max|x| / (2^(bits-1) - 1), with the full
 range a dominant negative side uses the extra code. Scales are computed in float64, where
-b - a cannot overflow, and rounded to float32.
+b - a cannot overflow, and rounded to float32, or to what a float16 holds (`onnxq.quant.half`)
+before z is found; then a value at the end of a range may lie 2^-10 of it beyond the last code.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnxq.errors import DataError, UsageError
 from onnxq.quant.granularity import PerBlock, PerChannel, PerTensor
+from onnxq.quant.half import nearest_half
 from onnxq.quant.qparams import QParams
 from onnxq.quant.scheme import Scheme
 
@@ -96,6 +98,8 @@ def _parameters(scheme: Scheme, low: Float64, high: Float64) -> QParams:
     if scheme.power_of_two:
         scale = _power_of_two_above(scale)
     scale = _replace_zero_ranges(scale, exact == 0)
+    if scheme.half_scales and not scheme.power_of_two:
+        scale = nearest_half(scale)
     zero_point = _zero_point(scheme, low, scale)
     scale = np.minimum(scale, _largest_scale(scheme, zero_point))
     return QParams(

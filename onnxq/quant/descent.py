@@ -87,7 +87,7 @@ def refit(problem: Quadratic, grid: Grid, codes: Float32) -> Grid:
     A sum keeps its scales where the best ones are not between half and twice of them.
     """
     groups, _, sums = codes.shape
-    if grid.scheme.power_of_two or grid.scale.shape[::2] != (groups, sums):
+    if not grid.scheme.any_scale or grid.scale.shape[::2] != (groups, sums):
         return grid
     blocks = grid.scale.shape[1]
     scale = grid.scale.copy()

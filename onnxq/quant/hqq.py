@@ -56,7 +56,7 @@ def hqq_qparams(
 ) -> QParams:
     """Parameters with an l_p error no larger than that of those given, block by block.
 
-    Symmetric schemes keep their zero point, and power-of-two schemes their parameters.
+    Symmetric schemes keep their zero point, and schemes whose scales are rounded their parameters.
 
     Args:
         weight: Finite weights.
@@ -64,7 +64,7 @@ def hqq_qparams(
         splitting: The constants.
     """
     scheme = parameters.scheme
-    if scheme.power_of_two or weight.size == 0:
+    if not scheme.any_scale or weight.size == 0:
         return parameters
     splitting = splitting or Splitting()
     values = scheme.granularity.group(np.asarray(weight, np.float32))

@@ -21,6 +21,7 @@ class Scheme:
         symmetric: The zero point is fixed at the type's midpoint (0, or 128 for uint8).
         narrow_range: The lowest code is not used, so that a signed range is -Q to Q.
         power_of_two: Scales are rounded up to a power of two.
+        half_scales: Scales are rounded to what a float16 holds.
     """
 
     qtype: QType
@@ -28,6 +29,12 @@ class Scheme:
     symmetric: bool = False
     narrow_range: bool = False
     power_of_two: bool = False
+    half_scales: bool = False
+
+    @property
+    def any_scale(self) -> bool:
+        """Whether a scale may be any number."""
+        return not (self.power_of_two or self.half_scales)
 
     @property
     def minimum(self) -> int:
@@ -49,6 +56,7 @@ class Scheme:
             "symmetric": self.symmetric,
             "narrow_range": self.narrow_range,
             "power_of_two": self.power_of_two,
+            "half_scales": self.half_scales,
         }
 
     @classmethod
@@ -67,6 +75,7 @@ class Scheme:
             symmetric=reader.boolean("symmetric"),
             narrow_range=reader.boolean("narrow_range"),
             power_of_two=reader.boolean("power_of_two"),
+            half_scales=reader.boolean("half_scales"),
         )
         reader.finish()
         return scheme

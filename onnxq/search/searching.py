@@ -36,6 +36,7 @@ from onnxq.search.study import (
 )
 from onnxq.search.subject import digest_of_config, digest_of_feeds
 from onnxq.targets import Target, load_target
+from onnxq.workflow.calibrated import check_quantizes
 from onnxq.workflow.progress import Progress, Stages, silent
 
 NAME = "search"
@@ -73,6 +74,7 @@ def search(
     """
     started = time.monotonic()
     config = config or SearchConfig()
+    check_quantizes(config.base)
     stages = Stages(progress)
     keeper = Keeper(folder)
     keeper.open()

@@ -119,7 +119,7 @@ def _able_to_widen(bench: Workbench) -> Workbench:
         return bench
     model = copy_model(bench.model)
     try:
-        upgrade(model, WIDE_OPSET, bench.kept)
+        upgrade(model, WIDE_OPSET, bench.kept, bench.config, bench.target)
     except PreconditionError:
         # Such a model has float left, as ever.
         return bench

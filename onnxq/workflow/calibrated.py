@@ -9,6 +9,7 @@ from functools import partial
 from onnxq.calibration import Feeds, Statistics, needs_histogram
 from onnxq.config import Auto, Config
 from onnxq.engine import Feed, InputSpec, input_specs, made_up_feeds, open_session
+from onnxq.errors import ConfigError
 from onnxq.graph import Model
 from onnxq.targets import Target
 from onnxq.workflow.calibrating import observe, open_calibration
@@ -55,6 +56,21 @@ class Calibrated:
         """What the user should know."""
         gaps = self.bench.gaps(self.found.recipe)
         return (*(f"'{name}' stays float: {why}" for name, why in gaps.items()), *self.notes)
+
+
+def check_quantizes(config: Config) -> None:
+    """Whether a configuration lets a model be quantized at all.
+
+    Raises:
+        ConfigError: if it asks for a float model.
+    """
+    if not config.quantize:
+        raise ConfigError(
+            "the configuration asks for a float model",
+            where="quantize: false",
+            remedy="`onnxq compress`, `prune`, `sparsify` and `finetune` make one; to quantize, "
+            "drop the line",
+        )
 
 
 def calibrate(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxq.config import Budget, Config, Finetune
+from onnxq.config import Budget, Config
 from onnxq.graph import Model, sparse_layers
 from onnxq.pruning.nm import check_layers
 from onnxq.workflow.finetuning import finetune
@@ -84,7 +84,7 @@ def _sparsify(given: Given) -> Done:
 
 
 def _finetune(given: Given) -> Done:
-    tuned = given.config.finetune or Finetune()
+    tuned = given.config.training
     if given.folder is not None:
         tuned = tuned.model_copy(update={"checkpoints": str(given.folder)})
     found = finetune(
@@ -137,13 +137,14 @@ _BLOCKS: Mapping[str, tuple[str, ...]] = {
 def stages_of(config: Config) -> list[str]:
     """What a configuration asks for, in order.
 
-    Fine-tuning that learns rounding quantizes too; else quantization follows it.
+    Fine-tuning that learns rounding quantizes too; else quantization follows it, unless the result
+    shall be a float model.
     """
     found = [
         name for name in ("prune", "sparsify", "finetune") if getattr(config, name) is not None
     ]
-    learns = config.finetune is not None and config.finetune.quantization is not None
-    return found if learns else [*found, "quantize"]
+    learns = config.finetune is not None and config.training.quantization is not None
+    return found if learns or not config.quantize else [*found, "quantize"]
 
 
 def config_of(config: Config, stage: str) -> Config:

@@ -40,7 +40,8 @@ def compress(
     """Carry out every stage that a configuration asks for, each on what the one before made.
 
     The stages are `prune`, `sparsify` and `finetune`, those whose blocks the configuration has,
-    and `quantize`, unless fine-tuning has done it. Where the gate of a stage fails, none follows.
+    and `quantize`, unless fine-tuning has done it or the result shall be a float model. Where the
+    gate of a stage fails, none follows.
 
     Args:
         source: A path, bytes, ModelProto or Model. It is not changed.
@@ -56,11 +57,11 @@ def compress(
     """
     config = config or Config()
     names = stages_of(config)
-    if names == ["quantize"]:
+    if names in ([], ["quantize"]):
         raise UsageError(
-            "there is nothing to compress but by quantization",
+            "there is nothing to compress" + (" but by quantization" if names else ""),
             why="the configuration has none of the blocks prune, sparsify and finetune",
-            remedy="add one, or use `onnxq quantize`",
+            remedy="add one, or use `onnxq quantize`" if names else "add one of them",
         )
     job = _Job(load(source), config, calibration, folder, Stages(progress), progress)
     return job.run(names)
@@ -138,7 +139,9 @@ class _Job:
         proof = stand(
             self.original, model, samples, self.config, target, self.stages, self.progress
         )
-        speedup = proof.latency.speedups[1] if proof.latency else None
+        # Zeros alone leave an engine as much to do: a difference would be chance.
+        is_faster = self.config.quantize or self.config.prune is not None
+        speedup = proof.latency.speedups[1] if proof.latency and is_faster else None
         found = judge(self.config.budget, proof.accuracy, proof.fidelity, speedup)
         return CompressResult(
             model=model,

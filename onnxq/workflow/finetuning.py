@@ -44,6 +44,7 @@ from onnxq.workflow.calibrating import open_calibration
 from onnxq.workflow.deciding import Decided
 from onnxq.workflow.engine_agreement import Agreement, compare_to_training
 from onnxq.workflow.finetune_result import FinetuneResult, LookBack, Training, Untrained
+from onnxq.workflow.finetuning_norms import still_warning, without_scaling
 from onnxq.workflow.preparing import make_ready
 from onnxq.workflow.progress import Progress, Stages, silent
 from onnxq.workflow.proving import (
@@ -82,7 +83,8 @@ def finetune(
             Without labels the model learns to compute what the teacher computes.
         labels: Labels of the training inputs; by default those that `finetune.labels` names.
         teacher: The model that is right: by default the source. After pruning, the model before.
-        config: What to do; `finetune.quantization: null` trains the float model.
+        config: What to do; `finetune.quantization: null` or `quantize: false` trains the float
+            model.
         progress: Called as the work goes on.
         verify: Measure accuracy, placement and latency of the result.
 
@@ -113,7 +115,7 @@ class _Job:
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.settings: Finetune = self.config.finetune or Finetune()
+        self.settings: Finetune = self.config.training
         self.specs: Sequence[InputSpec] = input_specs(open_session(self.original))
         self.seen, self.shown = float("nan"), "train"
         self.fused = Agreement(0.0)
@@ -187,7 +189,10 @@ class _Job:
         """The plan with the ranges that training begins with."""
         if self.settings.quantization is None:
             return None
-        model, config, outer = self.original, self.config, self.settings.quantization.outer_bits
+        model, outer = self.original, self.settings.quantization.outer_bits
+        config = self.config
+        if self.settings.batch_norm == "folded":
+            config = without_scaling(config)
         if outer is not None:
             # Its rules name what there is after the preparation, which is done again to no effect.
             model = make_ready(self.original, self.target, config, feeds[:1]).model
@@ -221,6 +226,7 @@ class _Job:
             labels=labels,
             settings=self.settings,
             seed=self.config.seed,
+            original=self.original,
         )
         with self.stages.stage("train"):
             return fine_tune(job, self._report)
@@ -299,6 +305,8 @@ class _Job:
         fused = self.fused.warning()
         if fused is not None:
             yield fused
+        if learned.still_norms:
+            yield still_warning(learned.still_norms)
         if learned.result.stopped:
             yield f"training ended early: {learned.result.stopped}"
 

@@ -18,7 +18,7 @@ from onnxq.measure import SQNR_CAP, count_macs
 from onnxq.passes import shift_name
 from onnxq.plan import Plan
 from onnxq.targets import load_target
-from onnxq.workflow.calibrated import Calibrated, calibrate
+from onnxq.workflow.calibrated import Calibrated, calibrate, check_quantizes
 from onnxq.workflow.local_noise import local_sqnr
 from onnxq.workflow.noises import layer_noises, layer_switches, single_noises
 from onnxq.workflow.progress import Progress, Stages, silent
@@ -65,6 +65,7 @@ def sensitivity(
         UsageError: if no samples are named.
     """
     config, stages = config or Config(), Stages(progress)
+    check_quantizes(config)
     if config.effort != "none":
         # What is tried above that leaves layers float, or hides what they cost.
         config = config.model_copy(update={"effort": "quick"})

@@ -14,7 +14,8 @@ from onnxq.plan import make_plan
 from onnxq.rules import EXPANSION
 from onnxq.targets import Target
 from onnxq.workflow.exact_row import ExactRow
-from onnxq.workflow.withdrawing import run_row
+from onnxq.workflow.keeping_layers import merging_rules
+from onnxq.workflow.withdrawing import run_row, with_withdrawals
 
 _ROW = ExactRow(
     # What these rules spell out, integers could not hold.
@@ -50,32 +51,37 @@ def make_ready(
         ConfigError: if a selector of the configuration matches nothing.
     """
     model = copy_model(original)
-    outcomes = [prepare(model, samples)]
+    outcomes = [prepare(model, samples, config, target)]
     opset = make_plan(model, target, config).opset
     if opset > model.opset:
-        outcomes.append(upgrade(model, opset, samples))
+        outcomes.append(upgrade(model, opset, samples, config, target))
     errors = [outcome.parity for outcome in outcomes if outcome.parity is not None]
     reports = tuple(report for outcome in outcomes for report in outcome.reports)
     return Prepared(model, reports, max(errors, default=None))
 
 
-def prepare(model: Model, samples: Sequence[Feed] | None) -> RunResult:
+def prepare(
+    model: Model, samples: Sequence[Feed] | None, config: Config, target: Target
+) -> RunResult:
     """Run the exact passes on `model` in place and compare the outputs on `samples`.
 
-    Rules that change the outputs are withdrawn; the reports name them.
+    Rules that change the outputs, or merge layers that the configuration names, are withdrawn; the
+    reports name them.
     """
     model.keep_node_names()
-    return _taken(model, run_row(model, _ROW, samples))
+    return _taken(model, _keeping_layers(model, _ROW, samples, config, target))
 
 
-def upgrade(model: Model, opset: int, samples: Sequence[Feed] | None) -> RunResult:
+def upgrade(
+    model: Model, opset: int, samples: Sequence[Feed] | None, config: Config, target: Target
+) -> RunResult:
     """Raise the operator set of `model` in place, and simplify again: more rules apply then.
 
     Raises:
         PreconditionError: if the model cannot be converted, or computes something else then.
     """
-    before = model.opset
-    outcome = _taken(model, run_row(model, replace(_ROW, opset=opset), samples))
+    before, row = model.opset, replace(_ROW, opset=opset)
+    outcome = _taken(model, _keeping_layers(model, row, samples, config, target))
     if model.opset < opset:
         reasons = [r.withdrawn for r in outcome.reports if r.name == UpgradeOpset.__name__]
         raise PreconditionError(
@@ -84,6 +90,17 @@ def upgrade(model: Model, opset: int, samples: Sequence[Feed] | None) -> RunResu
             remedy=f"export the model with opset {opset} or later",
         )
     return outcome
+
+
+def _keeping_layers(
+    model: Model, row: ExactRow, samples: Sequence[Feed] | None, config: Config, target: Target
+) -> RunResult:
+    """Run a row, and again without the rules that merged layers which the configuration names."""
+    outcome = run_row(model, row, samples)
+    merging = merging_rules(model, outcome, config, target)
+    if not merging:
+        return outcome
+    return with_withdrawals(run_row(model, row.less(frozenset(merging)), samples), merging)
 
 
 def _taken(model: Model, outcome: RunResult) -> RunResult:

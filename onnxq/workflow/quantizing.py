@@ -13,7 +13,7 @@ from onnxq.graph import Model, Source, load
 from onnxq.measure import bytes_by_dtype, count_macs
 from onnxq.plan import Plan
 from onnxq.targets import Target, load_target
-from onnxq.workflow.calibrated import calibrate, made_ready
+from onnxq.workflow.calibrated import calibrate, check_quantizes, made_ready
 from onnxq.workflow.calibrating import open_calibration
 from onnxq.workflow.deciding import decide
 from onnxq.workflow.layer_details import LayerDetails, look_into
@@ -66,9 +66,11 @@ def quantize(
     Raises:
         ModelError: if the model is invalid or the engine does not run it.
         DataError: if the samples do not fit the model, or there are none.
-        ConfigError: if the target is unknown or a selector matches nothing.
+        ConfigError: if the target is unknown, a selector matches nothing, or a float model is asked
+            for.
     """
     config = config or Config()
+    check_quantizes(config)
     original, stages = load(source), Stages(progress)
     start = prune_first(original, calibration, config, stages, progress)
     calibration = start.calibration

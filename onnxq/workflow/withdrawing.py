@@ -64,7 +64,7 @@ def _run_keeping(
 
     guilty = find_guilty(suspects, lambda rules: bool(loses(rules)))
     reasons = {rule: f"it broke a pattern: {loses(guilty - {rule})}" for rule in sorted(guilty)}
-    return _with_withdrawals(_run_valid(original, row.less(guilty), samples), reasons)
+    return with_withdrawals(_run_valid(original, row.less(guilty), samples), reasons)
 
 
 def _run_valid(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> RunResult:
@@ -77,7 +77,7 @@ def _run_valid(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -
         if not guilty:
             raise
     outcome = _run_comparing(original, row.less(guilty), samples)
-    return _with_withdrawals(outcome, dict.fromkeys(sorted(guilty), "it left an invalid graph"))
+    return with_withdrawals(outcome, dict.fromkeys(sorted(guilty), "it left an invalid graph"))
 
 
 def _is_invalid(original: Model, row: ExactRow) -> bool:
@@ -103,14 +103,15 @@ def _run_comparing(original: Model, row: ExactRow, samples: Sequence[Feed] | Non
         return outcome
     reasons = {rule: trials.indict(rule, guilty) for rule in suspects if rule in guilty}
     outcome = _run(original, row.less(guilty), samples)
-    return _with_withdrawals(outcome, reasons)
+    return with_withdrawals(outcome, reasons)
 
 
 def _run(original: Model, row: ExactRow, samples: Sequence[Feed] | None) -> RunResult:
     return run(copy_model(original), row.passes, samples=samples, original=original)
 
 
-def _with_withdrawals(outcome: RunResult, reasons: Mapping[str, str]) -> RunResult:
+def with_withdrawals(outcome: RunResult, reasons: Mapping[str, str]) -> RunResult:
+    """An outcome whose reports also name the rules that were left out, and why."""
     reports = tuple(PassReport(rule, (), 0.0, withdrawn=why) for rule, why in reasons.items())
     return replace(outcome, reports=outcome.reports + reports)
 

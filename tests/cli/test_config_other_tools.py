@@ -8,6 +8,7 @@ AMCT = """
 retrain_weight_quant_config { arq_retrain { dst_type: INT4 } }
 quant_skip_types: "Linear"
 """
+PRUNING = "prune_config { n_out_of_m_pruner { l1_selective_prune { update_freq: 2 } } }"
 
 
 def test_convert_writes_what_leads_to_the_same_plan(place):
@@ -21,10 +22,41 @@ def test_convert_writes_what_leads_to_the_same_plan(place):
     assert (place / "x.cfg.json").read_text() == (place / "own.yaml.json").read_text()
 
 
-def test_convert_prints_and_tells_what_cannot_be_said(place):
+def test_convert_prints_and_says_everything_of_a_file(place):
     (place / "x.cfg").write_text(AMCT + "fakequant_precision_mode: FORCE_FP16_QUANT\n")
     done = place.run("config", "convert", "x.cfg", "--model", "model.onnx")
-    assert "bits: 4" in done.out and "onnxq: x.cfg:4:1: fakequant_precision_mode" in done.err
+    assert "bits: 4" in done.out and "scales: float16" in done.out
+    assert "fakequant" not in done.err
+
+
+def test_convert_tells_what_cannot_be_said(place):
+    (place / "x.json").write_text('{"Weight_bit": 4, "inference_speed": null}')
+    done = place.run("config", "convert", "x.json", "--model", "model.onnx")
+    assert "bits: 4" in done.out and "inference_speed is measured and reported" in done.err
+
+
+def test_a_file_that_only_prunes_converts_to_one_that_does_not_quantize(place):
+    (place / "x.cfg").write_text(PRUNING)
+    done = place.run("config", "convert", "x.cfg", "--model", "model.onnx", "-o", "own.yaml")
+    assert "quantize: false" in (place / "own.yaml").read_text() and done.err.count("\n") == 1
+    found = place.run("config", "explain", "model.onnx", "-c", "own.yaml", "--json")
+    facts = {(f["layer"], f["aspect"]): f["key"] for f in json.loads(found.out)}
+    assert facts["conv", "stays float"] == facts["dense", "stays float"] == "quantize"
+    refused = place.run("quantize", "model.onnx", "-c", "x.cfg", "--random")
+    place.failed(refused, 2, "asks for a float model", "quantize: false")
+
+
+def test_ways_of_learning_convert_to_rules(place):
+    override = "override_layer_configs { layer_name: 'conv' %s }"
+    text = AMCT.replace("arq", "ulq").replace('quant_skip_types: "Linear"', "")
+    block = "retrain_weight_quant_config { arq_retrain { } }"
+    (place / "x.cfg").write_text(text + override % block)
+    place.run("config", "convert", "x.cfg", "--model", "model.onnx", "-o", "own.yaml")
+    found = place.run("config", "explain", "model.onnx", "-c", "own.yaml", "--json")
+    facts = {f["layer"]: f for f in json.loads(found.out) if f["aspect"] == "weights learn"}
+    assert (facts["conv"]["value"], facts["dense"]["value"]) == ("arq", "ulq")
+    assert facts["conv"]["key"] == "finetune.rules[0]"
+    assert facts["conv"]["decided_by"].startswith("own.yaml:")
 
 
 def test_convert_needs_a_model_for_names(place):

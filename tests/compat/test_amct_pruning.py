@@ -144,10 +144,28 @@ def test_update_freq_is_how_often_masks_are_chosen_anew(shop):
     assert shop.config(pattern()).finetune.update_masks == 0
 
 
-def test_update_freq_of_one_layer_is_that_of_all(shop):
-    found = shop.translated(pattern() + by_name("stem.conv", pattern("update_freq: 3")))
-    assert found.config.finetune.update_masks == 3
-    assert any("update_freq differs between layers" in text for text in found.warnings)
+def test_update_freq_holds_for_its_layer(shop):
+    text = pattern() + by_name("blocks.0.conv1", pattern("update_freq: 2"))
+    found = shop.translated(text)
+    assert not found.warnings
+    (rule,) = found.config.finetune.rules
+    assert (rule.match.name, rule.update_masks) == (FIRST, 2)
+    assert found.origins["finetune.rules[0]"].startswith("x.cfg:2:")
+    # Nothing is held out, so the last state is kept, be it better or not.
+    fast = {"rate": 3e-2, "warmup": 0.0, "held_out": 0.0}
+    tuned = found.config.finetune.model_copy(update=fast)
+    before = shop.sparsified(text)
+    after = shop.compressed(found.config.model_copy(update={"finetune": tuned}), steps=4)
+    moved = {x: ((after.values(x) != 0) != (before.values(x) != 0)).any() for x in (FIRST, SECOND)}
+    assert moved == {FIRST: True, SECOND: False}
+    assert is_sparse(after.values(FIRST)) and is_sparse(after.values(SECOND))
+
+
+def test_most_layers_need_no_rule(shop):
+    layers = pattern("update_freq: 5") + by_name("stem.conv", pattern())
+    found = shop.config(layers).finetune
+    assert found.update_masks == 5
+    assert [(r.match.name, r.update_masks) for r in found.rules] == [(STEM, 0)]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +182,22 @@ def test_a_layer_has_fewer_filters_or_a_pattern(shop):
     assert {selector.name for selector in found.sparsify.skip} == {STEM, FIRST, DENSE}
 
 
-def test_without_quantization_the_user_is_told_how_compress_ends(shop):
-    assert any("onnxq prune" in text for text in shop.translated(filters(0.5)).warnings)
-    quantized = "retrain_weight_quant_config { arq_retrain { } }"
-    found = shop.translated(filters(0.5) + quantized)
-    assert not any("onnxq prune" in text for text in found.warnings)
+@pytest.mark.parametrize("text", [filters(0.5), pattern()])
+def test_without_quantization_a_float_model_is_made(shop, text):
+    found = shop.translated(text)
+    assert not found.config.quantize
+    assert not any("quantiz" in warning for warning in found.warnings)
+    made = shop.compressed(found.config)
+    assert not {n.op for n in made.model.nodes} & {"QuantizeLinear", "DequantizeLinear"}
+    assert made.values(FIRST).dtype == np.float32
+    assert channels(made) == [16, 32, 16] or is_sparse(made.values(FIRST))
+
+
+def test_with_quantization_it_ends_in_integers(shop):
+    found = shop.config(filters(0.5) + "retrain_weight_quant_config { arq_retrain { } }")
+    assert found.quantize and found.finetune.quantization is not None
+
+
+def test_what_only_prunes_is_not_quantized_though_nothing_can_go(shop):
+    found = shop.config(f'{filters(0.5)} skip_layer_types: "Conv2d"')
+    assert found.prune is None and not found.quantize

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxq.quant import nearest_half
+
 STEM, FIRST, SECOND = (
     "/stem/conv/Conv",
     "/blocks/blocks.0/conv1/Conv",
@@ -58,11 +60,29 @@ def test_the_algorithms_learn_in_their_own_ways(shop):
     assert arq.finetune.quantization.activations == "ulq"
 
 
-def test_one_algorithm_for_all_weights(shop):
-    other = WEIGHTS.format("ulq_retrain", "")
-    found = shop.translated(ARQ + by_type("Linear", other))
+def test_each_layer_learns_in_its_own_way(shop):
+    """Weights that stand still keep the scale of their range; one that is learned moves."""
+    found = shop.translated(ARQ + by_name("blocks.0.conv1", WEIGHTS.format("ulq_retrain", "")))
+    assert not found.warnings
     assert found.config.finetune.quantization.weights == "arq"
-    assert any("all weights learn as arq does" in text for text in found.warnings)
+    (rule,) = found.config.finetune.rules
+    assert (rule.match.name, rule.weights) == (FIRST, "ulq")
+    still = {"rate": 1e-12, "scale_rate": 1e-2, "warmup": 0.0, "held_out": 0.0}
+    tuned = found.config.finetune.model_copy(update=still)
+    made = shop.compressed(found.config.model_copy(update={"finetune": tuned}), steps=4)
+    floats = {c.name: np.abs(c.values) for c in shop.model.constants}
+    for layer, name in ((STEM, "stem.conv"), (FIRST, "blocks.0.conv1"), (SECOND, "blocks.0.conv2")):
+        (node,) = [n for n in made.model.nodes if n.name == layer]
+        scale = node.inputs[1].inputs[0].inputs[1].values
+        widest = floats[f"{name}.weight"].max(axis=(1, 2, 3)) / 127
+        assert np.allclose(scale, widest, rtol=1e-5) == (layer != FIRST)
+
+
+def test_an_override_without_weights_learns_as_amct_does_by_default(shop):
+    text = WEIGHTS.format("ulq_retrain", "") + by_name("blocks.0.conv1", CLIP3)
+    found = shop.config(text).finetune
+    assert found.quantization.weights == "ulq"
+    assert [(r.match.name, r.weights) for r in found.rules] == [(FIRST, "arq")]
 
 
 @pytest.mark.parametrize(
@@ -113,9 +133,26 @@ def test_batch_num(shop):
     assert "samples" not in shop.config(ARQ).calibration.model_fields_set
 
 
-def test_scales_in_half_precision_are_refused_aloud(shop):
-    found = shop.translated(ARQ + "\nfakequant_precision_mode: FORCE_FP16_QUANT")
-    assert any(text.startswith("x.cfg:2:1") and "float32" in text for text in found.warnings)
+def test_scales_of_data_in_half_precision(shop):
+    """AMCT rounds `scale_d` alone; those of weights are as without the field."""
+    plain = ARQ + CLIP6 + by_name("blocks.0.conv1", DATA.format("dst_type: INT16") + ARQ)
+    text = plain + "\nfakequant_precision_mode: FORCE_FP16_QUANT"
+    found = shop.translated(text)
+    assert found.warnings == shop.translated(plain).warnings
+    assert found.origins["activations.scales"].startswith("x.cfg:")
+    # What an override reads differs in width, not in how exact its scale is.
+    exact, half = shop.grids(plain), shop.grids(text)
+    assert set(exact) == set(half) and half["stem_out"][2] == "uint16"
+    for tensor, (scale, zero, _) in half.items():
+        assert scale == float(nearest_half(exact[tensor][0])) != exact[tensor][0]
+        assert abs(zero - exact[tensor][1]) <= 1
+    assert half["image"][0] == float(np.float16(12 / 255))
+    for layer in LAYERS:
+        (before,), (after,) = (
+            [n.inputs[1].inputs[0].inputs[1].values for n in m.model.nodes if n.name == layer]
+            for m in (shop.quantized(plain), shop.quantized(text))
+        )
+        np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,14 @@ def test_thirty_two_bits_are_float(shop):
     ]
 
 
+def test_thirty_two_bits_for_all_train_a_float_model(shop):
+    config = shop.config(mixed({"stem": widths(32, 32)}, learning_rate=0.001), "x.json")
+    assert not config.quantize and config.finetune.quantization is None
+    made = shop.compressed(config)
+    assert {str(made.weight(layer)[0]) for layer in LAYERS} == {"float32"}
+    assert "QuantizeLinear" not in {node.op for node in made.model.nodes}
+
+
 def test_mixed_widths_are_trained(shop):
     entries = {"stem": widths(8, 8), "blocks": widths(4, 4)}
     more = {"learning_rate": 0.001, "batch_size": 128, "weight_decay": 0.000015, "momentum": 0.9}

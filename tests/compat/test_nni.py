@@ -202,6 +202,16 @@ def test_apply_method_bypass_leaves_a_layer_float(shop):
     assert integer_layers(shop, entry(), later) == [FIRST, SECOND, DENSE]
 
 
+def test_a_list_that_quantizes_nothing_trains_a_float_model(shop):
+    bypassed = entry(apply_method="bypass")
+    config = shop.config(text(bypassed, num_epochs=1), "x.json")
+    assert not config.quantize and config.finetune.quantization is None
+    made = shop.compressed(config)
+    assert "QuantizeLinear" not in {node.op for node in made.model.nodes}
+    # Without training nothing is asked for; the model stays as it is, with a warning.
+    assert shop.config(text(bypassed), "x.json").quantize
+
+
 @pytest.mark.parametrize("method", ["mul", "add"])
 def test_apply_methods_of_pruning_change_nothing_and_say_so(shop, method):
     found = shop.translated(text(entry(apply_method=method)), "x.json")

@@ -94,7 +94,7 @@ def test_unknown_key_names_the_line_and_the_nearest(tmp_path: Path) -> None:
     message = error_of(tmp_path, "seed: 1\nweights:\n  bts: 8\n")
     assert message == (
         "c.yaml:3: weights.bts: unknown key 'bts'; did you mean 'bits'? known keys: bits, signed, "
-        "symmetric, narrow_range, power_of_two, granularity, search, rounding"
+        "symmetric, narrow_range, power_of_two, scales, granularity, search, rounding"
     )
 
 

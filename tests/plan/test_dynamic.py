@@ -88,6 +88,7 @@ REFUSED = {
     "signed": (PRODUCT, {"activations": {"signed": True}}, "with 8 bits, not signed with 8"),
     "symmetric": (PRODUCT, {"activations": {"symmetric": True}}, "know no symmetric"),
     "power": (PRODUCT, {"activations": {"power_of_two": True}}, "know no power_of_two"),
+    "half": (PRODUCT, {"activations": {"scales": "float16"}}, "are float32, not float16"),
     "weight": (PRODUCT, {"weights": {"bits": 16}}, "has 16 bits, an integer product takes 8"),
     "rank": (
         (*RAISED, {"w": SQUARE, "k": (1, 1, 1, 16)}),

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from onnxq.config import Config, Finetune
-from onnxq.errors import UsageError
+from onnxq.config import Budget, Config, Finetune
+from onnxq.errors import ConfigError, UsageError
+from onnxq.measure import Latency, Speedup
 from onnxq.pruning.nm import check_layers
-from onnxq.workflow import compress
+from onnxq.workflow import compress, quantize, sensitivity
 
 HELPERS = Path(__file__).with_name("test_finetuning.py")
 spec = importlib.util.spec_from_file_location("small_network", HELPERS)
@@ -76,6 +77,43 @@ def test_what_is_not_asked_for_is_left_out() -> None:
     assert [stage.name for stage in result.stages] == ["prune", "finetune", "quantize"]
     with pytest.raises(UsageError, match="nothing to compress"):
         compress(proto(), calibration=inputs(), config=Config())
+    with pytest.raises(UsageError, match="nothing to compress"):
+        compress(proto(), calibration=inputs(), config=Config(quantize=False))
+
+
+def test_without_quantization_it_ends_in_a_float_model() -> None:
+    result = compress(proto(), calibration=inputs(), config=config(quantize=False))
+    assert [stage.name for stage in result.stages] == ["prune", "sparsify", "finetune"]
+    made = result.model.to_proto()
+    operators = {node.op_type for node in made.graph.node}
+    assert not operators & {"QuantizeLinear", "DequantizeLinear"}
+    assert {t.data_type for t in made.graph.initializer} <= {1, 7}
+    # Measured like any other: against the original, of which it is the smaller.
+    assert result.success and result.fidelity["y"].cosine is not None
+    assert result.sizes.output < result.sizes.input
+    assert result.work is not None and result.work[1].macs < result.work[0].macs
+    layers = [layer for layer in check_layers(result.model) if layer.promised is not None]
+    assert layers and not any(layer.fault for layer in layers)
+
+
+def test_a_float_model_is_not_quantized() -> None:
+    floats = Config(quantize=False)
+    for command in (quantize, sensitivity):
+        with pytest.raises(ConfigError, match="asks for a float model"):
+            command(proto(), calibration=inputs(), config=floats)
+
+
+@pytest.mark.parametrize(("blocks", "is_judged"), [({"prune": None}, False), ({}, True)])
+def test_zeros_alone_are_not_judged_by_speed(
+    monkeypatch: pytest.MonkeyPatch, blocks: dict[str, Any], is_judged: bool
+) -> None:
+    slow = Latency((), (Speedup("a", 1.0, 1.0, 1.0), Speedup("b", 0.9, 0.8, 0.95)), 9)
+    monkeypatch.setattr("onnxq.workflow.standing.time_both", lambda *_: slow)
+    floats = config(quantize=False, finetune=None, **blocks)
+    floats = floats.model_copy(update={"budget": Budget()})
+    result = compress(proto(), calibration=inputs(), config=floats)
+    judged = [finding.subject for finding in result.verdict.findings]
+    assert ("latency" in judged) == is_judged and result.latency is slow
 
 
 @pytest.fixture(scope="module")
