@@ -77,3 +77,10 @@ def _bytes_of(path: Path, model_path: Path) -> int:
             where=str(model_path),
             remedy="keep it in the model's folder",
         ) from error
+    except OSError as error:
+        raise ModelError(
+            f"external data file '{path.name[:200]}' cannot be read",
+            where=str(model_path),
+            why=error.strerror or str(error),
+            remedy="give it a shorter name, and keep it in the model's folder",
+        ) from error

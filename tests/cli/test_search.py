@@ -83,7 +83,7 @@ def test_interrupted_and_given_again(place):
     assert process.returncode == 130, err
     assert out == "" and "interrupted" in err and "Traceback" not in err
     again = place.run(
-        "search", "model.onnx", "--config", "search.yaml", "-o", "found", "--minutes", 0.02
+        "search", "model.onnx", "--config", "search.yaml", "-o", "found", "--trials", 1
     )
     assert again.code == 0, again.err
     assert "FOUND" in again.out

@@ -42,6 +42,16 @@ def test_missing_external_data(tmp_path: Path) -> None:
         file_size(tmp_path / "m.onnx")
 
 
+def test_external_data_of_a_name_that_no_file_has(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(TEXT)
+    tensor = model.graph.initializer.add(name="a", dims=[1], data_type=onnx.TensorProto.FLOAT)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="a" * 300)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"external data file 'a+' cannot be read.*shorter name"):
+        file_size(tmp_path / "m.onnx")
+
+
 def test_broken_file(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x99no model")
     with pytest.raises(ModelError, match="the model cannot be read"):
