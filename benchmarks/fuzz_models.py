@@ -176,8 +176,11 @@ def _not_clear(error: OnnxqError) -> str:
 
 
 def as_commands(outcome: Outcome) -> Outcome:
-    """Of a case that killed its process, run the commands: they must tell it and leave nothing."""
-    if outcome.kind != "crash":
+    """Of a case that killed its process, or took much memory, run the commands with a limit.
+
+    They must tell it, or come to a result, and leave nothing behind.
+    """
+    if outcome.kind not in ("crash", "memory"):
         return outcome
     with tempfile.TemporaryDirectory(prefix="onnxq-fuzz-") as name:
         inside = _prepared(Path(name), outcome.case)
