@@ -60,6 +60,12 @@ class _Request(Job):
             "activations.bits": activations,
         }
         config = read_settings(self.config, values).config
+        if self.bits is not None and not config.quantize:
+            raise UsageError(
+                "--bits asks for rounding, and the configuration says `quantize: false`",
+                where=str(self.config),
+                remedy="leave one of them out",
+            )
         if not self.float_only:
             return config
         from onnxq.config import Finetune

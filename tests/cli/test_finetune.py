@@ -42,3 +42,6 @@ def test_compress_goes_on_where_it_stopped(place: Any) -> None:
 def test_options_that_exclude_each_other(place: Any) -> None:
     done = place.run("finetune", "model.onnx", "--float", "--bits", "4/4")
     assert done.code == 2 and "--float and --bits exclude each other" in done.err
+    (place / "float.yaml").write_text(CONFIG + "quantize: false\n")
+    done = place.run("finetune", "model.onnx", "-c", "float.yaml", "--bits", "4/4")
+    assert done.code == 2 and "float.yaml: --bits asks for rounding" in done.err
