@@ -73,7 +73,8 @@ def locate(tensor: onnx.TensorProto, base_directory: Path | None, length: int) -
 
 
 def check_place(tensor: onnx.TensorProto, file: Path) -> None:
-    """Refuse data of a file that is not the model's: a path or a link that leads elsewhere.
+    """Refuse data of a file that is not the model's: a path or a link that leads elsewhere, or to
+    what is no file: nobody may ever write into a pipe.
 
     Links are followed within the model's folder, and into the folder that the model itself is a
     link into: hubs keep a model's files as links into a store of blobs.
@@ -86,6 +87,9 @@ def check_place(tensor: onnx.TensorProto, file: Path) -> None:
         ModelError: if that is not where the model's files are.
     """
     location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    # Texts that are no UTF-8 are read as bytes.
+    if not isinstance(location, str):
+        raise _outside(tensor, "the name of its file is not UTF-8", "export or copy it again")
     path = external_path(tensor, file.parent) if "\0" not in location else None
     if path is None:
         why = f"'{location[:200]}' is no file in the model's folder"
@@ -95,6 +99,8 @@ def check_place(tensor: onnx.TensorProto, file: Path) -> None:
     if not any(real.is_relative_to(folder) for folder in folders) and not _links_allowed():
         why = f"'{location[:200]}' is a link to {real}, where the model is not"
         raise _outside(tensor, why, f"copy the file there; {VARIABLE}=1 follows all links")
+    if os.path.lexists(real) and not real.is_file():
+        raise _outside(tensor, f"'{location[:200]}' is no regular file", "copy the file there")
 
 
 def _links_allowed() -> bool:

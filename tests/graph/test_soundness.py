@@ -271,6 +271,21 @@ def test_weights_outside_of_the_folder(folder: Path, location: str) -> None:
         load(path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
+def test_weights_in_what_is_no_file(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for location in ("pipe", "."):
+        with pytest.raises(ModelError, match="tensor 'W'.* is no (regular )?file"):
+            load(write(folder, location))
+
+
+def test_weights_in_a_file_whose_name_is_no_text(folder: Path) -> None:
+    path = write(folder, "near.bin")
+    path.write_bytes(path.read_bytes().replace(b"near.bin", b"near.b\xff\xfe"))
+    with pytest.raises(ModelError, match="the name of its file is not UTF-8"):
+        load(path)
+
+
 def test_links_can_be_allowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXQ_FOLLOW_LINKS", "1")
     loaded = load(write(folder, "link.bin"))
