@@ -275,7 +275,7 @@ def test_weights_outside_of_the_folder(folder: Path, location: str) -> None:
 def test_weights_in_what_is_no_file(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     for location in ("pipe", "."):
-        with pytest.raises(ModelError, match="tensor 'W'.* is no (regular )?file"):
+        with pytest.raises(ModelError, match=r"tensor 'W'.* is no (regular )?file"):
             load(write(folder, location))
 
 
