@@ -75,8 +75,9 @@ def locate(tensor: onnx.TensorProto, base_directory: Path | None, length: int) -
 def check_place(tensor: onnx.TensorProto, file: Path) -> None:
     """Refuse data of a file that is not the model's: a path or a link that leads elsewhere.
 
-    Pipes and devices are no files: nobody may ever write into a pipe. Links are followed within the model's folder, and into the folder that the model itself is a
-    link into: hubs keep a model's files as links into a store of blobs.
+    Pipes and devices are no files: nobody may ever write into a pipe. Links are followed within
+    the model's folder, and into the folder that the model itself is a link into: hubs keep a
+    model's files as links into a store of blobs.
 
     Args:
         tensor: Says where its value lies.
