@@ -6,7 +6,6 @@ or two of them. Rules ask for the meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf
 from typing import NamedTuple
 
@@ -192,11 +191,3 @@ def _clip_step(work: Workspace, node: Node) -> tuple[Tensor, float, float] | Non
 def close(found: float, wanted: float, tolerance: float = 1e-6) -> bool:
     """Whether a constant in a file is the one of a formula, rounded to float32 or printed short."""
     return abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
-
-
-def walk_up(work: Workspace, tensor: Tensor, *operators: str) -> Iterator[Node]:
-    """Producers of these operators, from `tensor` upwards along first inputs."""
-    node = work.producer(tensor, *operators)
-    while node is not None:
-        yield node
-        node = work.producer(node.inputs[0], *operators)
