@@ -29,6 +29,7 @@ def check_functions(model: onnx.ModelProto) -> None:
     """
     if not model.functions:
         return
+    _check_different(model.functions)
     known = {(function.domain, function.name): function for function in model.functions}
     sizes: dict[tuple[str, str], int] = {}
     for key in known:
@@ -41,6 +42,15 @@ def check_functions(model: onnx.ModelProto) -> None:
             why=f"more than {limit:,} are not taken",
             remedy=f"export the model without them; {VARIABLE} sets the limit",
         )
+
+
+def _check_different(functions: Iterable[FunctionProto]) -> None:
+    seen = set()
+    for function in functions:
+        key = (function.domain, function.name, function.overload)
+        if key in seen:
+            raise _disordered(function.name, "the model holds two of that name")
+        seen.add(key)
 
 
 def check_function(function: FunctionProto) -> None:

@@ -226,6 +226,15 @@ def test_functions(case: str) -> None:
         load(functions(*bodies))
 
 
+def test_two_functions_of_one_name() -> None:
+    proto = functions("b = Relu (a)")
+    proto.functions.append(proto.functions[0])
+    with pytest.raises(ModelError, match="'f0'.*two of that name"):
+        load(proto)
+    proto.functions[1].overload = "other"
+    load(proto)
+
+
 def test_functions_that_stand_for_too_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = [f"c = own.f{i + 1} (a) b = own.f{i + 1} (c)" for i in range(40)]
     with pytest.raises(ModelError, match=f"stand for {2**40:,} nodes.*ONNXQ_NODE_LIMIT"):
