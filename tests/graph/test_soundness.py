@@ -229,7 +229,7 @@ def test_functions(case: str) -> None:
 def test_two_functions_of_one_name() -> None:
     proto = functions("b = Relu (a)")
     proto.functions.append(proto.functions[0])
-    with pytest.raises(ModelError, match="'f0'.*two of that name"):
+    with pytest.raises(ModelError, match=r"'f0'.*two of that name"):
         load(proto)
     proto.functions[1].overload = "other"
     load(proto)
