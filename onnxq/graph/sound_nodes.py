@@ -151,10 +151,12 @@ def _shape(op_type: str, version: int, domain: str) -> _Shape | None:
         schema = defs.get_schema(op_type, version, domain)
     except defs.SchemaError:
         return _later(op_type, domain)
+    # What is left over from another version is read like this version's own.
+    later = _later(op_type, domain)
     return _Shape(
         _side(schema.min_input, schema.max_input, schema.inputs),
         _side(schema.min_output, schema.max_output, schema.outputs),
-        _kinds(schema),
+        {**(later.kinds if later else {}), **_kinds(schema)},
         frozenset(name for name, a in schema.attributes.items() if a.required),
     )
 

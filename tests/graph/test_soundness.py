@@ -184,6 +184,15 @@ def test_nodes(case: str) -> None:
     assert str(caught.value).replace("\n", "").isprintable()
 
 
+def test_attributes_of_later_versions() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 12]>
+    g (uint8[2,2] x) => (float[2,2] y) <float s = {0.5}> {
+        y = DequantizeLinear <axis: %s> (x, s) }"""
+    load(parse_model(text % "int = 1"))
+    with pytest.raises(ModelError, match="'axis' is not of the kind INT"):
+        load(parse_model(text % "ints = [1, 1]"))
+
+
 def test_names_that_are_no_text() -> None:
     content = model().SerializeToString().replace(b"\x01W", b"\x01\xff")
     with pytest.raises(ModelError, match="cannot be printed"):
