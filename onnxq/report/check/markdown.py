@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from onnxq.gates import Check, CheckResult, Failed, Figures
+from onnxq.gates import Check, CheckResult, Figures
 from onnxq.report import figures as shown
-from onnxq.report.check.words import MARKS, message
+from onnxq.report.check.words import MARKS, message, tally, word
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 """What means something in GitHub's markdown; names in a model may hold all of it."""
@@ -21,9 +21,8 @@ def summary_markdown(result: CheckResult) -> str:
 def _head(result: CheckResult) -> Iterator[str]:
     yield f"## onnxq check: {_plain(result.model)} {MARKS[result.outcome]}"
     yield ""
-    counted = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     against = f"against {_plain(result.baseline)}" if result.baseline else "without a baseline"
-    yield f"{counted}; {against}."
+    yield f"{tally(result)}; {against}."
     yield ""
     yield from _listed("What fails", result.failures)
     yield from _listed("Warnings", result.warnings)
@@ -75,8 +74,7 @@ def _findings(result: CheckResult) -> Iterator[str]:
     yield "| --- | --- | --- |"
     for check in result.checks:
         verdict = check.verdict
-        warns = isinstance(verdict, Failed) and check.severity == "warning"
-        mark = "warning" if warns else MARKS[verdict.status]
+        mark = MARKS[word(check)]
         shout = f"**{mark}**" if mark.isupper() else mark
         yield f"| {shout} | {_plain(check.title)} | {_plain(verdict.text)} |"
     yield ""

@@ -8,11 +8,17 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from onnxq.gates import Check, CheckResult
-from onnxq.report.check.words import MARKS, headline
+from onnxq.report.check.words import MARKS, headline, word
 from onnxq.report.tables import Row, listing, table
 
 _COLUMNS = ("", "gate", "finding")
-_STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow", "skipped": "dim"}
+_STYLES = {
+    "passed": "green",
+    "failed": "bold red",
+    "warning": "yellow",
+    "undecided": "yellow",
+    "skipped": "dim",
+}
 
 
 def checked(result: CheckResult, *, details: bool) -> list[RenderableType]:
@@ -31,11 +37,8 @@ def checked(result: CheckResult, *, details: bool) -> list[RenderableType]:
 
 
 def _row(check: Check) -> Row:
-    verdict = check.verdict
-    warns = check.severity == "warning" and verdict.status == "failed"
-    mark = "warning" if warns else MARKS[verdict.status]
-    style = "yellow" if warns else _STYLES[verdict.status]
-    return Text(mark, style=style), check.title, verdict.text
+    kind = word(check)
+    return Text(MARKS[kind], style=_STYLES[kind]), check.title, check.verdict.text
 
 
 def _blocks(title: str, checks: Sequence[Check], *, details: bool) -> list[RenderableType]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from onnxq.gates import Check, CheckResult
 from onnxq.report import figures
-from onnxq.report.check.words import MARKS
+from onnxq.report.check.words import MARKS, tally
 from onnxq.report.html import (
     BeforeAfter,
     Change,
@@ -51,7 +51,7 @@ def _parts(result: CheckResult, command: Sequence[str]) -> Iterator[Part]:
 
 
 def _verdict(result: CheckResult) -> Verdict:
-    counts = ", ".join(f"{count} {status}" for status, count in result.counts.items() if count)
+    counts = tally(result)
     headline = f"Passed: {counts}" if result.success else f"Failed: {counts}"
     findings = [(State.BAD, _said(check)) for check in result.failures]
     findings += [(State.UNDECIDED, _said(check)) for check in result.warnings]
