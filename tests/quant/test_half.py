@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,7 +80,7 @@ def test_zero_points_are_those_of_the_rounded_scale(bits: int) -> None:
 
 
 @pytest.mark.parametrize("find", [qparams_of, mse_qparams, None])
-def test_every_way_of_finding_scales_keeps_to_them(find) -> None:  # type: ignore[no-untyped-def]
+def test_every_way_of_finding_scales_keeps_to_them(find: Any) -> None:
     weight = np.random.default_rng(1).normal(size=(16, 32)).astype(np.float32) * 0.01
     scheme = Scheme(QType(4, True), PerChannel(0), symmetric=True, half_scales=True)
     found: QParams = (

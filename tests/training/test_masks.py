@@ -24,7 +24,7 @@ def test_each_mask_is_chosen_anew_at_its_own_steps() -> None:
     layout, pattern = Layout(sums_first=True), Pattern(2, 4)
     held = HeldMasks({name: Mask(alive, pattern, layout, n) for name, n in every.items()})
     network = _Network(*every)
-    held.watch(network)  # type: ignore[arg-type]  # It reads the parameters alone.
+    held.watch(network)
     assert {n: m.revives for n, m in held.modules.items()} == {"a": True, "b": True, "c": False}
     changes: dict[str, list[int]] = {name: [] for name in every}
     for step in range(12):
@@ -41,6 +41,6 @@ def test_each_mask_is_chosen_anew_at_its_own_steps() -> None:
 def test_the_larger_weights_come_back() -> None:
     layout, pattern = Layout(sums_first=True), Pattern(2, 4)
     held = HeldMasks({"a": Mask(_WEIGHT < 3, pattern, layout, 1)})
-    held.watch(_Network("a"))  # type: ignore[arg-type]  # It reads the parameters alone.
+    held.watch(_Network("a"))
     held.after_step(0, 10)
     np.testing.assert_array_equal(held.modules["a"].alive.numpy(), [[0, 0, 1, 1]])
