@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -82,9 +83,9 @@ class _Training:
         return Finetune(**values)
 
     def _add(self, layer: str, key: str, value: object, line: str) -> None:
+        if layer not in self.said:
+            self.origins[f"finetune.rules[{len(self.said)}]"] = line
         self.said.setdefault(layer, {})[key] = value
-        number = list(self.said).index(layer)
-        self.origins.setdefault(f"finetune.rules[{number}]", line)
 
 
 def _way(block: Any) -> WeightLearning:
@@ -94,4 +95,5 @@ def _way(block: Any) -> WeightLearning:
 
 def _commonest(wishes: Sequence[Wish], otherwise: Wish) -> Wish:
     """What most layers want, so that there are few rules; of equals, what is global."""
-    return max(wishes, key=lambda w: (wishes.count(w), w == otherwise), default=otherwise)
+    counts = Counter(wishes)
+    return max(counts, key=lambda wish: (counts[wish], wish == otherwise), default=otherwise)
